@@ -1,0 +1,1 @@
+"""Door 1: triggers, a few lines each."""

@@ -1,0 +1,44 @@
+"""What every trigger needs: the settings, the one Product of this process, the parking of a bad message.
+
+Nothing is connected at import. A setting that is missing fails the invocation, which the host repeats: no message is
+parked for a fault of ours.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from datetime import UTC, datetime
+
+import azure.functions as func
+
+from shared import messages
+from shared.config import Config, load
+from shared.errors import PermanentError
+from shared.wiring import Product, shared_product
+
+log = logging.getLogger("retention.functions")
+
+
+def config() -> Config:
+    """The settings, from the environment."""
+    return load(os.environ)
+
+
+async def product() -> Product:
+    """The one Product of this process."""
+    return await shared_product(config())
+
+
+async def park(app: Product, msg: func.ServiceBusMessage, *, queue: str, error: PermanentError) -> None:
+    """Record a message that can never succeed, with its event, and raise the alarm; the host then completes it."""
+    body = msg.get_body()
+    log.error("ALARM a message on %s was parked: %s", queue, error)
+    await app.parking.park(
+        body,
+        queue=queue,
+        message_id=msg.message_id or "",
+        reason=str(error),
+        request=messages.request_id_of(body),
+        now=datetime.now(UTC),
+    )

@@ -1,0 +1,34 @@
+"""The planner's timer, and the worker of queue `sweeps`."""
+
+from __future__ import annotations
+
+import azure.functions as func
+
+from functions.host import park, product
+from shared import messages
+from shared.errors import PermanentError
+
+bp = func.Blueprint()
+
+
+@bp.timer_trigger(arg_name="timer", schedule="0 * * * * *")
+async def planner(timer: func.TimerRequest) -> None:
+    """Every minute: start the runs that are due, send unfinished slices again, close finished runs."""
+    del timer
+    app = await product()
+    await app.sweeps.tick()
+
+
+@bp.service_bus_queue_trigger(
+    arg_name="msg", connection="ServiceBus", queue_name="sweeps", data_type=func.DataType.BINARY
+)
+async def sweep(msg: func.ServiceBusMessage) -> None:
+    """Sweep one slice, or as much of it as the time budget allows. An exception has the message redelivered."""
+    app = await product()
+    try:
+        order = messages.parse(msg.get_body())
+        if not isinstance(order, messages.SliceOrder):
+            raise messages.MessageError("retention.type: this queue takes slice messages only")
+        await app.sweeps.sweep(order, hurry=app.deadline())
+    except PermanentError as error:
+        await park(app, msg, queue="sweeps", error=error)

@@ -1,0 +1,7 @@
+"""`python -m local up | down | azurite | cosmos | servicebus | runner`: see `local.up`."""
+
+import sys
+
+from local.up import main
+
+sys.exit(main())

@@ -1,0 +1,408 @@
+"""The AMQP 1.0 type system: Python values to bytes and back, exactly.
+
+Every AMQP type has one Python type, so that a value decoded and encoded again keeps its AMQP type (a reply must repeat
+a correlation id with the type that it came with). Plain ``int`` is refused when encoding: its width would be a guess.
+
+Refused with ``MalformedError``: anything that is not a well-formed value, nesting deeper than 32, arrays of more than
+65,536 items, arrays of described values, maps with a key twice. No other error leaves ``decode``, on any bytes.
+
+Specification: OASIS AMQP 1.0 part 1, http://docs.oasis-open.org/amqp/core/v1.0/os/amqp-core-types-v1.0-os.html
+"""
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+MAX_DEPTH = 32
+MAX_ARRAY_ITEMS = 65_536
+_SMALL = 255
+
+
+class MalformedError(ValueError):
+    """Bytes that are not AMQP 1.0. The peer is broken or speaks another protocol: its connection is closed."""
+
+
+class UByte(int):
+    """AMQP ubyte."""
+
+
+class UShort(int):
+    """AMQP ushort."""
+
+
+class UInt(int):
+    """AMQP uint."""
+
+
+class ULong(int):
+    """AMQP ulong."""
+
+
+class Byte(int):
+    """AMQP byte."""
+
+
+class Short(int):
+    """AMQP short."""
+
+
+class Int(int):
+    """AMQP int."""
+
+
+class Long(int):
+    """AMQP long."""
+
+
+class Timestamp(int):
+    """AMQP timestamp: milliseconds since the Unix epoch."""
+
+
+class Float(float):
+    """AMQP float (four bytes); a plain Python float is an AMQP double."""
+
+
+class Symbol(str):
+    """AMQP symbol: ASCII."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """A char or decimal: carried as its constructor and bytes, never interpreted."""
+
+    code: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A value with a descriptor, which says what the value means."""
+
+    descriptor: object
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """An AMQP array: ``code`` is the widest constructor of its item type (``ARRAY_OF`` names those used here)."""
+
+    code: int
+    items: tuple[object, ...]
+
+
+ARRAY_OF: dict[type, int] = {UUID: 0x98, Long: 0x81, Timestamp: 0x83}
+
+# Types of fixed width: Python type, constructor, struct format.
+_FIXED: tuple[tuple[type, int, struct.Struct], ...] = (
+    (UByte, 0x50, struct.Struct(">B")),
+    (UShort, 0x60, struct.Struct(">H")),
+    (UInt, 0x70, struct.Struct(">I")),
+    (ULong, 0x80, struct.Struct(">Q")),
+    (Byte, 0x51, struct.Struct(">b")),
+    (Short, 0x61, struct.Struct(">h")),
+    (Int, 0x71, struct.Struct(">i")),
+    (Long, 0x81, struct.Struct(">q")),
+    (Float, 0x72, struct.Struct(">f")),
+    (float, 0x82, struct.Struct(">d")),
+    (Timestamp, 0x83, struct.Struct(">q")),
+)
+# One-byte forms of the wider integers, and types that are all constructor.
+_NARROW: tuple[tuple[int, type, struct.Struct], ...] = (
+    (0x52, UInt, struct.Struct(">B")),
+    (0x53, ULong, struct.Struct(">B")),
+    (0x54, Int, struct.Struct(">b")),
+    (0x55, Long, struct.Struct(">b")),
+)
+_OPAQUE_WIDTH = {0x73: 4, 0x74: 4, 0x84: 8, 0x94: 16}
+_WIDEST = {
+    0x41: 0x56, 0x42: 0x56, 0x43: 0x70, 0x44: 0x80, 0x45: 0xD0, 0x52: 0x70, 0x53: 0x80, 0x54: 0x71, 0x55: 0x81,
+    0xA0: 0xB0, 0xA1: 0xB1, 0xA3: 0xB3, 0xC0: 0xD0, 0xC1: 0xD1, 0xE0: 0xF0,
+}  # fmt: skip
+_SIZE = struct.Struct(">I")
+_SIZE_COUNT = struct.Struct(">II")
+
+# --- encoding ---------------------------------------------------------------------------------------------------------
+
+
+def encode(value: object) -> bytes:
+    """One value as AMQP bytes, in its most compact form.
+
+    Raises TypeError for a Python type without an AMQP type, ValueError for a number out of its type's range: both are
+    mistakes of the caller, never of the peer.
+    """
+    encoder = _ENCODERS.get(type(value))
+    if encoder is None:
+        raise TypeError(f"no AMQP type for {type(value).__name__}")
+    try:
+        return encoder(value)
+    except struct.error as error:
+        raise ValueError(f"{value!r} does not fit {type(value).__name__}") from error
+
+
+def described(code: int, value: object) -> bytes:
+    """``value`` with the numeric descriptor ``code``, as bytes."""
+    return b"\x00" + encode(ULong(code)) + encode(value)
+
+
+def _wide(value: object) -> tuple[int, bytes]:
+    """The widest constructor of a value, and the bytes that follow it: what arrays are made of."""
+    if isinstance(value, bool):
+        return 0x56, bytes([value])
+    if isinstance(value, UUID):
+        return 0x98, value.bytes
+    if isinstance(value, Opaque):
+        return value.code, value.data
+    if value is None:
+        return 0x40, b""
+    if isinstance(value, bytes | str):
+        code = {bytes: 0xB0, str: 0xB1, Symbol: 0xB3}[type(value)]
+        data = value if isinstance(value, bytes) else value.encode()
+        return code, _SIZE.pack(len(data)) + data
+    if isinstance(value, list | dict):
+        code, count, data = _compound(value)
+        return code, _SIZE_COUNT.pack(len(data) + 4, count) + data
+    if isinstance(value, Array):
+        return 0xF0, _array_body(value)
+    if type(value) not in _FIXED_BY_TYPE:
+        raise TypeError(f"a {type(value).__name__} cannot stand in an array")
+    code, packer = _FIXED_BY_TYPE[type(value)]
+    return code, packer.pack(value)
+
+
+def _encode_wide(value: object) -> bytes:
+    code, data = _wide(value)
+    return bytes([code]) + data
+
+
+def _compound(value: object) -> tuple[int, int, bytes]:
+    """Constructor, count of items and their bytes, of a list or a map."""
+    if isinstance(value, list):
+        return 0xD0, len(value), b"".join(map(encode, value))
+    assert isinstance(value, dict)  # noqa: S101 (the only two callers pass lists and dicts)
+    return 0xD1, 2 * len(value), b"".join(encode(key) + encode(item) for key, item in value.items())
+
+
+def _encode_compound(value: object) -> bytes:
+    code, count, data = _compound(value)
+    if not count and code == 0xD0:  # noqa: PLR2004 (the constructor of a long list)
+        return b"\x45"
+    if len(data) < _SMALL and count <= _SMALL:
+        return bytes([code - 0x10, len(data) + 1, count]) + data
+    return bytes([code]) + _SIZE_COUNT.pack(len(data) + 4, count) + data
+
+
+def _array_body(value: Array) -> bytes:
+    data = b""
+    for item in value.items:
+        code, item_data = _wide(item)
+        if code != value.code:
+            raise TypeError(f"an array of constructor {value.code:#x} holds a {type(item).__name__}")
+        data += item_data
+    return _SIZE_COUNT.pack(len(data) + 5, len(value.items)) + bytes([value.code]) + data
+
+
+def _encode_variable(small: int, large: int) -> Callable[[bytes], bytes]:
+    def encoder(data: bytes) -> bytes:
+        if len(data) <= _SMALL:
+            return bytes([small, len(data)]) + data
+        return bytes([large]) + _SIZE.pack(len(data)) + data
+
+    return encoder
+
+
+def _encode_unsigned(zero: int, small: int, large: int, packer: struct.Struct) -> Callable[[int], bytes]:
+    def encoder(number: int) -> bytes:
+        if number == 0:
+            return bytes([zero])
+        return bytes([small, number]) if 0 < number <= _SMALL else bytes([large]) + packer.pack(number)
+
+    return encoder
+
+
+_binary = _encode_variable(0xA0, 0xB0)
+_string = _encode_variable(0xA1, 0xB1)
+_symbol = _encode_variable(0xA3, 0xB3)
+_FIXED_BY_TYPE = {kind: (code, packer) for kind, code, packer in _FIXED}
+_ENCODERS: dict[type, Callable[..., bytes]] = {
+    **{kind: _encode_wide for kind, _, _ in _FIXED},
+    type(None): lambda _: b"\x40",
+    bool: lambda value: b"\x41" if value else b"\x42",
+    UInt: _encode_unsigned(0x43, 0x52, 0x70, struct.Struct(">I")),
+    ULong: _encode_unsigned(0x44, 0x53, 0x80, struct.Struct(">Q")),
+    UUID: _encode_wide,
+    Opaque: _encode_wide,
+    bytes: _binary,
+    str: lambda value: _string(value.encode()),
+    Symbol: lambda value: _symbol(value.encode("ascii")),
+    list: _encode_compound,
+    dict: _encode_compound,
+    Array: _encode_wide,
+    Described: lambda value: b"\x00" + encode(value.descriptor) + encode(value.value),
+}
+
+# --- decoding ---------------------------------------------------------------------------------------------------------
+
+_Decoder = Callable[[bytes, int, int], tuple[object, int]]
+
+
+def decode(data: bytes, offset: int = 0) -> tuple[object, int]:
+    """The value at ``offset`` of ``data``, and the offset of the byte after it. Raises MalformedError."""
+    try:
+        return _decode(data, offset, 0)
+    except (struct.error, IndexError, KeyError, UnicodeError, TypeError) as error:
+        # TypeError: a map's key of a kind that cannot be one (a list, a map).
+        raise MalformedError(f"not an AMQP value at byte {offset}") from error
+
+
+def _decode(data: bytes, offset: int, depth: int) -> tuple[object, int]:
+    return _DECODERS[data[offset]](data, offset + 1, depth)
+
+
+def _take(data: bytes, offset: int, width: int) -> tuple[bytes, int]:
+    end = offset + width
+    if end > len(data):
+        raise MalformedError("a value runs past the end of its bytes")
+    return data[offset:end], end
+
+
+def _constant(value: object) -> _Decoder:
+    def decoder(_data: bytes, offset: int, _depth: int) -> tuple[object, int]:
+        return ([] if value == [] else value), offset
+
+    return decoder
+
+
+def _fixed(kind: type, packer: struct.Struct) -> _Decoder:
+    def decoder(data: bytes, offset: int, _depth: int) -> tuple[object, int]:
+        return kind(packer.unpack_from(data, offset)[0]), offset + packer.size
+
+    return decoder
+
+
+def _boolean(data: bytes, offset: int, _depth: int) -> tuple[object, int]:
+    if data[offset] not in (0, 1):
+        raise MalformedError("a boolean is 0 or 1")
+    return bool(data[offset]), offset + 1
+
+
+def _uuid(data: bytes, offset: int, _depth: int) -> tuple[object, int]:
+    raw, offset = _take(data, offset, 16)
+    return UUID(bytes=raw), offset
+
+
+def _opaque(code: int) -> _Decoder:
+    def decoder(data: bytes, offset: int, _depth: int) -> tuple[object, int]:
+        raw, offset = _take(data, offset, _OPAQUE_WIDTH[code])
+        return Opaque(code, raw), offset
+
+    return decoder
+
+
+def _variable(convert: Callable[[bytes], object], *, large: bool) -> _Decoder:
+    def decoder(data: bytes, offset: int, _depth: int) -> tuple[object, int]:
+        size = _SIZE.unpack_from(data, offset)[0] if large else data[offset]
+        raw, offset = _take(data, offset + (4 if large else 1), size)
+        return convert(raw), offset
+
+    return decoder
+
+
+def _bounds(data: bytes, offset: int, depth: int, *, large: bool) -> tuple[int, int, int]:
+    """Where a compound's items start and end, and how many they are."""
+    if depth > MAX_DEPTH:
+        raise MalformedError(f"values nested deeper than {MAX_DEPTH}")
+    if large:
+        size, count = _SIZE_COUNT.unpack_from(data, offset)
+        start, end = offset + 8, offset + 4 + size
+    else:
+        size, count = data[offset], data[offset + 1]
+        start, end = offset + 2, offset + 1 + size
+    if end > len(data) or start > end or count > max(end - start, MAX_ARRAY_ITEMS):
+        raise MalformedError("a compound value's size or count is wrong")
+    return start, end, count
+
+
+def _list(*, large: bool) -> _Decoder:
+    def decoder(data: bytes, offset: int, depth: int) -> tuple[object, int]:
+        offset, end, count = _bounds(data, offset, depth, large=large)
+        items = []
+        for _ in range(count):
+            item, offset = _decode(data, offset, depth + 1)
+            items.append(item)
+        if offset != end:
+            raise MalformedError("a list's items do not fill its size")
+        return items, end
+
+    return decoder
+
+
+def _map(*, large: bool) -> _Decoder:
+    def decoder(data: bytes, offset: int, depth: int) -> tuple[object, int]:
+        items, end = _list(large=large)(data, offset, depth)
+        assert isinstance(items, list)  # noqa: S101 (what _list returns)
+        if len(items) % 2:
+            raise MalformedError("a map's last key has no value")
+        pairs = dict(zip(items[::2], items[1::2], strict=True))
+        if 2 * len(pairs) != len(items):
+            raise MalformedError("a map holds a key twice")
+        return pairs, end
+
+    return decoder
+
+
+def _array(*, large: bool) -> _Decoder:
+    def decoder(data: bytes, offset: int, depth: int) -> tuple[object, int]:
+        offset, end, count = _bounds(data, offset, depth, large=large)
+        code = data[offset]
+        if code == 0 or count > MAX_ARRAY_ITEMS:
+            raise MalformedError("arrays of described values, or of more than 65,536 items, are not modelled")
+        item_decoder = _DECODERS[code]
+        offset += 1
+        items = []
+        for _ in range(count):
+            item, offset = item_decoder(data, offset, depth + 1)
+            items.append(item)
+        if offset != end:
+            raise MalformedError("an array's items do not fill its size")
+        return Array(_WIDEST.get(code, code), tuple(items)), end
+
+    return decoder
+
+
+def _described(data: bytes, offset: int, depth: int) -> tuple[object, int]:
+    if depth > MAX_DEPTH:
+        raise MalformedError(f"values nested deeper than {MAX_DEPTH}")
+    descriptor, offset = _decode(data, offset, depth + 1)
+    value, offset = _decode(data, offset, depth + 1)
+    return Described(descriptor, value), offset
+
+
+_DECODERS: dict[int, _Decoder] = {
+    0x00: _described,
+    0x40: _constant(None),
+    0x41: _constant(value=True),
+    0x42: _constant(value=False),
+    0x43: _constant(UInt(0)),
+    0x44: _constant(ULong(0)),
+    0x45: _constant([]),
+    0x56: _boolean,
+    0x98: _uuid,
+    **{code: _fixed(kind, packer) for kind, code, packer in _FIXED},
+    **{code: _fixed(kind, packer) for code, kind, packer in _NARROW},
+    **{code: _opaque(code) for code in _OPAQUE_WIDTH},
+    0xA0: _variable(bytes, large=False),
+    0xB0: _variable(bytes, large=True),
+    0xA1: _variable(lambda raw: raw.decode(), large=False),
+    0xB1: _variable(lambda raw: raw.decode(), large=True),
+    0xA3: _variable(lambda raw: Symbol(raw.decode("ascii")), large=False),
+    0xB3: _variable(lambda raw: Symbol(raw.decode("ascii")), large=True),
+    0xC0: _list(large=False),
+    0xD0: _list(large=True),
+    0xC1: _map(large=False),
+    0xD1: _map(large=True),
+    0xE0: _array(large=False),
+    0xF0: _array(large=True),
+}

@@ -1,0 +1,231 @@
+"""Audit events: what the log says happened, as CloudEvents 1.0 JSON of at most 8 KB, and the pseudonyms in them. Pure.
+
+An event states one outcome of one record, or one step of a request, run or message. Refused with EventError: an event
+that is too long, or bytes that are not an event in the canonical form below. No event says just "deleted", and none
+holds personal data: people and records stand in it by pseudonyms, whose keys are destroyed with the person's data.
+https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, assert_never
+
+from shared.errors import PermanentError
+from shared.model import (
+    AlreadyGone,
+    Blocked,
+    Cause,
+    Erased,
+    ErasedRecoverable,
+    Held,
+    Left,
+    Outcome,
+    Record,
+    Renewed,
+    RequestCause,
+    Retained,
+    SweepCause,
+    parse_utc,
+    utc_text,
+)
+
+MAX_BYTES = 8_192
+_RECORD = "retention.record."
+
+
+class EventError(PermanentError):
+    """An event is too long, or bytes are not an event: nothing was written; the operator looks at who made it."""
+
+
+class EventType(StrEnum):
+    """Everything the log can say. Append-only: a name once written stays, in the past tense."""
+
+    RECORD_ERASED = "retention.record.erased"
+    RECORD_ERASED_RECOVERABLE = "retention.record.erased_recoverable"
+    RECORD_LEFT = "retention.record.left"
+    RECORD_ALREADY_GONE = "retention.record.already_gone"
+    RECORD_RENEWED = "retention.record.renewed"
+    RECORD_HELD = "retention.record.held"
+    RECORD_BLOCKED = "retention.record.blocked"
+    RECORD_RETAINED = "retention.record.retained"
+    REQUEST_RECEIVED = "retention.request.received"
+    REQUEST_COMPLETED = "retention.request.completed"
+    REQUEST_REJECTED = "retention.request.rejected"
+    REQUEST_NEEDS_ATTENTION = "retention.request.needs_attention"
+    MESSAGE_PARKED = "retention.message.parked"
+    RUN_COMPLETED = "retention.run.completed"
+
+
+def canonical(value: Mapping[str, Any]) -> bytes:
+    """The one spelling of a JSON object: keys sorted, no white space, ASCII. Raises ValueError for NaN and the like."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+
+
+def pseudonym(key: bytes, kind: str, text: str) -> str:
+    """`<kind>:<64 hex>`: HMAC-SHA256 under the scope's key over kind, a zero byte and text.
+
+    The kind ("subject", "record") keeps the two apart: no record's pseudonym can be a person's.
+    """
+    message = kind.encode() + b"\x00" + text.encode()
+    return f"{kind}:{hmac.new(key, message, hashlib.sha256).hexdigest()}"
+
+
+# ---------------------------------------------------------------- making events
+
+
+def record_event(
+    record: Record,
+    outcome: Outcome,
+    *,
+    event_id: str,
+    source: str,
+    time: datetime,
+    cause: Cause,
+    clause: str,
+    policy_digest: str,
+    subject_pseudonym: str | None,
+    record_pseudonym: str,
+) -> bytes:
+    """Bytes of the event that states what became of one record.
+
+    `event_id` is `<intent id>/<ordinal>`, `clause` and `policy_digest` say which promise this kept, and the two
+    pseudonyms stand for the person or home (None: the record belongs to nobody) and the record. Raises EventError.
+    """
+    event_type, said = _outcome(outcome)
+    data: dict[str, Any] = {
+        "category": record.category,
+        "rule": record.rule,
+        "clause": clause,
+        "policy": policy_digest,
+        "cause": _cause(cause),
+        "record": record_pseudonym,
+        "outcome": said,
+    }
+    if record.starting_point is not None:
+        data["starting_point"] = utc_text(record.starting_point)
+    if record.due is not None:
+        data["due"] = utc_text(record.due)
+    return _event(event_type, event_id=event_id, source=source, time=time, subject=subject_pseudonym, data=data)
+
+
+def plain_event(
+    event_type: EventType,
+    *,
+    event_id: str,
+    source: str,
+    time: datetime,
+    subject: str | None,
+    data: Mapping[str, Any],
+) -> bytes:
+    """Bytes of an event about a request, a message or a run. `subject` is a pseudonym; `data` holds no personal data.
+
+    Raises EventError when it is too long, ValueError for a record's event: only record_event makes those.
+    """
+    if event_type.startswith(_RECORD):
+        message = f"{event_type} is made by record_event"
+        raise ValueError(message)
+    return _event(event_type, event_id=event_id, source=source, time=time, subject=subject, data=data)
+
+
+def outcome_name(outcome: Outcome) -> str:
+    """One word for an outcome, for counts: the last part of its event's type."""
+    return _outcome(outcome)[0].removeprefix(_RECORD)
+
+
+def _event(
+    event_type: EventType,
+    *,
+    event_id: str,
+    source: str,
+    time: datetime,
+    subject: str | None,
+    data: Mapping[str, Any],
+) -> bytes:
+    event = {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": source,
+        "type": event_type.value,
+        "time": utc_text(time),
+        "datacontenttype": "application/json",
+        "data": dict(data),
+    }
+    if subject is not None:
+        event["subject"] = subject
+    text = canonical(event)
+    parse_event(text)  # what the log's readers would refuse is refused here, before anything is done
+    return text
+
+
+def _cause(cause: Cause) -> dict[str, Any]:
+    match cause:
+        case SweepCause():
+            return {"run": cause.run, "slice": cause.slice}
+        case RequestCause():  # its scope is personal data and stays out
+            return {"request": cause.request}
+        case _:
+            assert_never(cause)
+
+
+def _outcome(outcome: Outcome) -> tuple[EventType, dict[str, Any]]:
+    """Type of the event, and what its data says of the outcome."""
+    match outcome:
+        case Erased():
+            return EventType.RECORD_ERASED, {"name": "erased"}
+        case ErasedRecoverable():
+            said = {"name": "erased_recoverable", "until": utc_text(outcome.until)}
+            return EventType.RECORD_ERASED_RECOVERABLE, said
+        case Left():
+            return EventType.RECORD_LEFT, {"name": "left"}
+        case AlreadyGone():
+            return EventType.RECORD_ALREADY_GONE, {"name": "already_gone"}
+        case Renewed():
+            return EventType.RECORD_RENEWED, {"name": "renewed"}
+        case Held():
+            return EventType.RECORD_HELD, {"name": "held", "hold": outcome.hold}
+        case Blocked():
+            return EventType.RECORD_BLOCKED, {"name": "blocked", "reason": outcome.reason}
+        case Retained():
+            said = {"name": "retained", "law": outcome.law, "until": utc_text(outcome.until)}
+            return EventType.RECORD_RETAINED, said
+        case _:
+            assert_never(outcome)
+
+
+# ---------------------------------------------------------------- reading events
+
+
+def parse_event(data: bytes) -> dict[str, Any]:
+    """The event that the bytes are. Raises EventError, and nothing else, for any other bytes.
+
+    Checked: at most MAX_BYTES, canonical JSON, CloudEvents 1.0 with id, source, type, a time with an offset, an object
+    as data. The type need not be one of ours: a newer version may have written it.
+    """
+    if len(data) > MAX_BYTES:
+        message = f"the event has {len(data)} bytes: at most {MAX_BYTES} are allowed"
+        raise EventError(message)
+    try:
+        event = json.loads(data)
+        if not isinstance(event, dict) or canonical(event) != data:
+            raise EventError("the event is not a JSON object in canonical form")
+    except (ValueError, RecursionError) as error:
+        raise EventError("the event is not JSON") from error
+    for name in ("id", "source", "type", "time"):
+        if not isinstance(event.get(name), str) or not event[name]:
+            message = f"the event's {name} is missing or empty"
+            raise EventError(message)
+    if event.get("specversion") != "1.0" or not isinstance(event.get("data"), dict):
+        raise EventError("the event is not CloudEvents 1.0 with an object as data")
+    if not isinstance(event.get("subject", ""), str):
+        raise EventError("the event's subject is not text")
+    try:
+        parse_utc(event["time"])
+    except (ValueError, OverflowError) as error:
+        raise EventError("the event's time is not RFC 3339 with an offset") from error
+    return event

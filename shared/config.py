@@ -1,0 +1,150 @@
+"""Every setting the product reads, in one table, and the typed Config made of them.
+
+Connections follow the Functions convention: NAME is a connection string (keys, emulators), NAME__<property> reaches the
+service by identity. The README's settings table is tested against SETTINGS.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from shared.errors import ConfigError
+
+Role = Literal["pipeline", "ledger", "all"]
+DEVELOPMENT_SEED = base64.b64encode(b"development-seed-never-for-real!").decode()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One setting: its default (None where it must be given) and what it means."""
+
+    name: str
+    default: str | None
+    meaning: str
+    secret: bool = False
+
+
+SETTINGS = (
+    Setting(name="APP_ROLE", default=None, meaning="which functions this app registers: pipeline, ledger, or all"),
+    Setting(name="POLICY_FILE", default="policy.yaml", meaning="the policy, a path from the app's root"),
+    Setting(name="ServiceBus", default=None, meaning="Service Bus; by identity: ServiceBus__fullyQualifiedNamespace"),
+    Setting(name="BLOB_DATA", default=None, meaning="account of the snapshots; by identity: BLOB_DATA__serviceUri"),
+    Setting(name="BLOB_BACKUP", default=None, meaning="account of the backup sets; BLOB_BACKUP__serviceUri"),
+    Setting(name="BLOB_STATE", default=None, meaning="journals, runs, requests, keys; BLOB_STATE__serviceUri"),
+    Setting(name="BLOB_LEDGER", default=None, meaning="the audit log and the register; BLOB_LEDGER__serviceUri"),
+    Setting(name="COSMOS_MAIN", default=None, meaning="Cosmos DB; by identity: COSMOS_MAIN__accountEndpoint"),
+    Setting(name="COSMOS_MAIN_DATABASE", default=None, meaning="the database of the governed containers"),
+    Setting(name="LEDGER_ORIGIN", default=None, meaning="the log's name, a host and path of yours; the year is added"),
+    Setting(
+        name="LEDGER_SIGNING_SEED", default=None, secret=True, meaning="base64 of 32 random bytes; role ledger only"
+    ),
+    Setting(name="LEDGER_VERIFIER_KEY", default="", meaning="the published verifier key that `audit verify` trusts"),
+    Setting(name="RETENTION_CONCURRENCY", default="8", meaning="calls to one store at the same time, 1 to 256"),
+    Setting(name="RETENTION_UNIT", default="1000", meaning="records in one journal, 1 to 1000"),
+    Setting(name="RETENTION_SLICES", default="16", meaning="slices of one run at most, 1 to 256"),
+    Setting(name="RETENTION_TIME_BUDGET", default="200", meaning="seconds after which a worker queues a continuation"),
+    Setting(
+        name="RETENTION_RESEND_AFTER", default="600", meaning="seconds after which unfinished slices are sent again"
+    ),
+    Setting(name="RETENTION_RECOVER_AFTER", default="600", meaning="seconds after which an open journal is recovered"),
+)
+_RANGES = {
+    "RETENTION_CONCURRENCY": (1, 256),
+    "RETENTION_UNIT": (1, 1000),
+    "RETENTION_SLICES": (1, 256),
+    "RETENTION_TIME_BUDGET": (1, 1500),
+    "RETENTION_RESEND_AFTER": (1, 86_400),
+    "RETENTION_RECOVER_AFTER": (1, 86_400),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The settings, read. A part that a role does not need is read when it is asked for: see `connection`."""
+
+    values: Mapping[str, str]
+
+    def text(self, name: str) -> str:
+        """A setting, or its default. Raises ConfigError when it has neither."""
+        setting = next(s for s in SETTINGS if s.name == name)
+        value = self.values.get(name, "").strip() or setting.default
+        if value is None:
+            raise ConfigError(f"setting {name} is missing: {setting.meaning}")
+        return value
+
+    def number(self, name: str) -> int:
+        """A whole number in its range. Raises ConfigError."""
+        low, high = _RANGES[name]
+        text = self.text(name)
+        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+            raise ConfigError(f"setting {name} must be a whole number from {low} to {high}")
+        return int(text)
+
+    @property
+    def role(self) -> Role:
+        """Which functions to register. Raises ConfigError."""
+        match self.text("APP_ROLE"):
+            case "pipeline":
+                return "pipeline"
+            case "ledger":
+                return "ledger"
+            case "all":
+                return "all"
+            case _:
+                raise ConfigError("setting APP_ROLE must be pipeline, ledger or all")
+
+    @property
+    def policy_file(self) -> Path:
+        """The policy's path."""
+        return Path(__file__).parent.parent / self.text("POLICY_FILE")
+
+    def connection(self, name: str, identity_property: str) -> tuple[Literal["string", "identity"], str]:
+        """How to reach a service: a connection string, or the endpoint to reach by identity. Raises ConfigError."""
+        endpoint = self.values.get(f"{name}__{identity_property}", "").strip()
+        if endpoint:
+            return "identity", endpoint
+        return "string", self.text(name)
+
+    def has(self, name: str) -> bool:
+        """Whether a connection is configured in either way."""
+        return any(key == name or key.startswith(f"{name}__") for key, value in self.values.items() if value.strip())
+
+    def client_id(self, name: str) -> str | None:
+        """The user-assigned identity of a connection, if it names one."""
+        return self.values.get(f"{name}__clientId") or self.values.get("AZURE_CLIENT_ID")
+
+    def signing_seed(self) -> bytes:
+        """The 32 bytes of the log's Ed25519 seed. Raises ConfigError; the development seed signs only local logs."""
+        text = self.text("LEDGER_SIGNING_SEED")
+        try:
+            seed = base64.b64decode(text, validate=True)
+        except binascii.Error:
+            seed = b""
+        if len(seed) != 32:  # noqa: PLR2004 - Ed25519's seed, RFC 8032
+            raise ConfigError("setting LEDGER_SIGNING_SEED must be the base64 of exactly 32 bytes")
+        how, where = self.connection("BLOB_LEDGER", "serviceUri")
+        if text == DEVELOPMENT_SEED and (how == "identity" or "//127.0.0.1" not in where):
+            raise ConfigError("LEDGER_SIGNING_SEED is the public development seed: make one, `openssl rand -base64 32`")
+        return seed
+
+
+def load(environment: Mapping[str, str], settings_file: Path | None = None) -> Config:
+    """Read the environment, over the `Values` of a settings file in the Functions format if one is given.
+
+    Raises ConfigError that names the file when it cannot be read.
+    """
+    values: dict[str, str] = {}
+    if settings_file is not None:
+        try:
+            values.update({k: str(v) for k, v in json.loads(settings_file.read_text())["Values"].items()})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(f"{settings_file}: no settings file: it needs an object Values ({error})") from None
+    names = {s.name for s in SETTINGS}
+    values.update({k: v for k, v in environment.items() if k.split("__")[0] in names or k == "AZURE_CLIENT_ID"})
+    return Config(values=values)

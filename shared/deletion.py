@@ -1,0 +1,201 @@
+"""The gate: the only caller of a store's delete.
+
+It keeps one promise: after recovery from any crash, a record that is gone through us has its event in the log, and no
+event is untrue. The order of its steps is what keeps it (docs/adr/0001-gate-protocol.md); recovery is the same steps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import assert_never
+
+from shared import audit, messages
+from shared.errors import ChangedError, ConfigError, TransientError
+from shared.holds import Holds
+from shared.journal import Intent, Journals, OpenJournal
+from shared.keys import ScopeKeys, name_of, name_of_category
+from shared.model import (
+    AlreadyGone,
+    Blocked,
+    Cause,
+    Erased,
+    Held,
+    Left,
+    Outcome,
+    Record,
+    Renewed,
+    RequestCause,
+    Scope,
+)
+from shared.policy import Policy
+from shared.stores.interface import Answer, NoAnswer, Queue, RecordStore, Said
+
+ATTEMPTS = 4  # of one record that had no answer, before its journal is left open for recovery
+FIRST_WAIT = 0.2  # seconds before the second attempt; doubled each time
+
+Outcomes = tuple[Outcome, ...]
+
+log = logging.getLogger("retention.gate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """What the gate needs. `stores` by `<store>/<account>`; `source` is the events' CloudEvents source."""
+
+    stores: Mapping[str, RecordStore]
+    journals: Journals
+    holds: Holds
+    keys: ScopeKeys
+    doorbell: Queue
+    policy: Policy
+    source: str
+    clock: Callable[[], datetime]
+
+    async def delete(self, records: Sequence[Record], cause: Cause, *, intent_id: str | None = None) -> Outcomes:
+        """Carry out each record's action and account for each. Returns the outcomes in the order of `records`.
+
+        1. Write the intent, durably, once.
+        2. Read the holds, after that.
+        3. Delete, each record on condition that it is still the version that was listed.
+        4. Settle: the journal becomes the exact events.
+        5. Ring the ledger's doorbell.
+
+        Raises TransientError when a record had no answer: the journal stays open and recovery repeats from step 2.
+        """
+        if not records:
+            return ()
+        intent = Intent(
+            id=intent_id or new_intent_id(),
+            cause=cause,
+            policy=self.policy.digest,
+            clauses={r.category: self.policy.category(r.category).clause for r in records},
+            created=self.clock(),
+            records=tuple(records),
+        )
+        journal = await self.journals.open(intent)  # a crash from here on leaves the journal open
+        return await self._carry_out(journal)
+
+    async def recover(self, intent_id: str) -> Outcomes:
+        """Finish an open journal by the same steps, from 2 on. One that is settled or gone needs nothing."""
+        journal = await self.journals.read_open(intent_id)
+        return await self._carry_out(journal) if journal else ()
+
+    async def ring(self, intent_id: str) -> None:
+        """Tell the ledger that a journal is settled. A lost ring loses nothing: the watch rings again."""
+        try:
+            await self.doorbell.send(messages.doorbell(intent_id), message_id=f"{intent_id}-{secrets.token_hex(4)}")
+        except TransientError:
+            log.warning("the ledger's doorbell did not answer; the watch will ring it again")
+
+    async def _carry_out(self, journal: OpenJournal) -> Outcomes:
+        intent = journal.intent
+        holds = await self.holds.read()
+        now = self.clock()
+        outcomes: dict[int, Outcome] = {}
+        for ordinal, record in enumerate(intent.records):
+            hold = next((h for h in holds if h.covers(record, intent.cause, now)), None)
+            if hold is not None:
+                outcomes[ordinal] = Held(hold=hold.id)
+        await self._delete_conditionally(intent, outcomes)
+        final = tuple(outcomes[ordinal] for ordinal in range(len(intent.records)))
+        settled = self.clock()
+        events = await self._events(intent, final, settled)
+        try:
+            await self.journals.settle(journal, events, log=str(settled.year))
+        except ChangedError:
+            log.info("journal %s was settled by another worker", intent.id)
+        await self.ring(intent.id)
+        return final
+
+    async def _delete_conditionally(self, intent: Intent, outcomes: dict[int, Outcome]) -> None:
+        """Fill in the outcome of every record without one; raise TransientError if some get no answer."""
+        leaver = intent.cause.scope if isinstance(intent.cause, RequestCause) else None
+        wait = 0.0
+        for attempt in range(ATTEMPTS):
+            await asyncio.sleep(wait)
+            wait = FIRST_WAIT * 2**attempt
+            by_store: dict[str, list[int]] = {}
+            for ordinal, record in enumerate(intent.records):
+                if ordinal not in outcomes:
+                    by_store.setdefault(f"{record.locator.store}/{record.locator.account}", []).append(ordinal)
+            for store, ordinals in by_store.items():
+                answers = await self._ask(store, [intent.records[n] for n in ordinals], leaver)
+                for ordinal, answer in zip(ordinals, answers, strict=True):
+                    if isinstance(answer, NoAnswer):
+                        wait = max(wait, answer.retry_after or 0.0)
+                    else:
+                        outcomes[ordinal] = _outcome(answer)
+            if len(outcomes) == len(intent.records):
+                return
+        missing = len(intent.records) - len(outcomes)
+        raise TransientError(f"{missing} records had no answer; journal {intent.id} stays open for recovery")
+
+    async def _ask(self, store: str, records: Sequence[Record], leaver: Scope | None) -> Sequence[Answer]:
+        try:
+            adapter = self.stores[store]
+        except KeyError:
+            raise ConfigError(f"no connection to {store} is set: this journal needs it") from None
+        return await adapter.delete(records, leaver=leaver)
+
+    async def _events(self, intent: Intent, outcomes: Outcomes, now: datetime) -> list[bytes]:
+        keys = await self.keys.get(_key_name(record, now) for record in intent.records)
+        events = []
+        for ordinal, (record, outcome) in enumerate(zip(intent.records, outcomes, strict=True)):
+            key = keys[_key_name(record, now)]
+            events.append(
+                audit.record_event(
+                    record,
+                    outcome,
+                    event_id=f"{intent.id}/{ordinal}",
+                    source=self.source,
+                    time=now,
+                    cause=intent.cause,
+                    clause=intent.clauses[record.category],
+                    policy_digest=intent.policy,
+                    subject_pseudonym=subject_pseudonym(key, record.scope) if record.scope else None,
+                    record_pseudonym=audit.pseudonym(key, "record", record.locator.text()),
+                )
+            )
+        return events
+
+
+def count(outcomes: Sequence[Outcome]) -> Counter[str]:
+    """How many records had which outcome, by the word that ends their event's type."""
+    return Counter(audit.outcome_name(outcome) for outcome in outcomes)
+
+
+def new_intent_id() -> str:
+    """A random intent id: 32 hex digits."""
+    return secrets.token_hex(16)
+
+
+def subject_pseudonym(key: bytes, scope: Scope) -> str:
+    """The name that a person or a home has in the log, as long as its key exists."""
+    return audit.pseudonym(key, "subject", f"{scope.kind.value}\n{scope.id}")
+
+
+def _key_name(record: Record, now: datetime) -> str:
+    return name_of(record.scope) if record.scope else name_of_category(record.category, now.year)
+
+
+def _outcome(answer: Said) -> Outcome:
+    """What an answer proves."""
+    match answer:
+        case "deleted":
+            return Erased()
+        case "left":
+            return Left()
+        case "missing":
+            return AlreadyGone()
+        case "changed":
+            return Renewed()
+        case "lease" | "immutability" | "legal-hold":
+            return Blocked(reason=answer)
+        case _:
+            assert_never(answer)

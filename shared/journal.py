@@ -1,0 +1,207 @@
+"""The journal: one object per unit of work, written before anything is deleted, and the outbox of its events.
+
+States: `open` (the intent, with the records' locators) -> `settled` (the exact bytes of the events, no locators).
+Only the ledger deletes a journal, once the log's head includes it. A crash at any point leaves an open journal, which
+recovery repeats, or a settled one, which the ledger appends. The metadata (`state`, `log`) lets a listing tell them
+apart without reading them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from shared.errors import ExistsError, IntegrityError
+from shared.model import (
+    Action,
+    Cause,
+    Locator,
+    Record,
+    RequestCause,
+    Scope,
+    ScopeKind,
+    SweepCause,
+    parse_utc,
+    utc_text,
+)
+from shared.stores.interface import Entry, ObjectStore
+
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intent:
+    """What is about to be done, and why. `id` is random (32 hex digits); `clauses` by category."""
+
+    id: str
+    cause: Cause
+    policy: str
+    clauses: Mapping[str, str]
+    created: datetime
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenJournal:
+    """An intent as it stands in the store, with the ETag that settling it is conditional on."""
+
+    intent: Intent
+    etag: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Journals:
+    """The container of journals. Private, without soft delete, versions or backup: it holds locators."""
+
+    objects: ObjectStore
+
+    async def open(self, intent: Intent) -> OpenJournal:
+        """Write the intent, once. A crash after this leaves an open journal that recovery repeats."""
+        data = encode(intent)
+        try:
+            etag = await self.objects.create(_name(intent.id), data, metadata={"state": "open"})
+        except ExistsError as error:  # the SDK repeated a write whose first answer was lost
+            held = await self.objects.read(_name(intent.id))
+            if held is None or held.data != data:
+                raise IntegrityError(f"journal {intent.id} is somebody else's") from error
+            etag = held.etag
+        return OpenJournal(intent=intent, etag=etag)
+
+    async def read_open(self, intent_id: str) -> OpenJournal | None:
+        """Return the journal if it is open; None when it is settled or gone."""
+        stored = await self.objects.read(_name(intent_id))
+        if stored is None or stored.metadata.get("state") != "open":
+            return None
+        return OpenJournal(intent=decode(stored.data), etag=stored.etag)
+
+    async def settle(self, journal: OpenJournal, events: Sequence[bytes], *, log: str) -> None:
+        """Replace the intent by its events. Raises ChangedError when another worker settled first."""
+        await self.objects.replace(
+            _name(journal.intent.id),
+            _settled(journal.intent.id, events),
+            etag=journal.etag,
+            metadata={"state": "settled", "log": log},
+        )
+
+    async def post(self, intent_id: str, events: Sequence[bytes], *, log: str) -> None:
+        """Write events that belong to no deletion, as a journal born settled. The same again is the same.
+
+        The caller keeps the bytes with its own state first, so that a repeat after a crash is byte-identical.
+        """
+        data = _settled(intent_id, events)
+        try:
+            await self.objects.create(_name(intent_id), data, metadata={"state": "settled", "log": log})
+        except ExistsError as error:
+            held = await self.objects.read(_name(intent_id))
+            if held is not None and held.data != data:
+                raise IntegrityError(f"journal {intent_id} holds other events") from error
+
+    async def entries(self) -> AsyncIterator[tuple[str, str, Entry]]:
+        """Yield (intent id, state, entry) of every journal."""
+        async for entry in self.objects.list():
+            yield entry.name.removesuffix(".json"), entry.metadata.get("state", ""), entry
+
+
+def _name(intent_id: str) -> str:
+    return f"{intent_id}.json"
+
+
+def _settled(intent_id: str, events: Sequence[bytes]) -> bytes:
+    texts = [event.decode() for event in events]
+    return _json({"v": VERSION, "state": "settled", "intent": intent_id, "events": texts})
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+# ---------------------------------------------------------------- the open journal's form
+
+
+def encode(intent: Intent) -> bytes:
+    """The bytes of an open journal."""
+    return _json(
+        {
+            "v": VERSION,
+            "state": "open",
+            "intent": intent.id,
+            "cause": _encode_cause(intent.cause),
+            "policy": intent.policy,
+            "clauses": dict(intent.clauses),
+            "created": utc_text(intent.created),
+            "records": [encode_record(record) for record in intent.records],
+        }
+    )
+
+
+def decode(data: bytes) -> Intent:
+    """Read what encode wrote. Raises IntegrityError on anything else: nobody else may write here."""
+    try:
+        value = json.loads(data)
+        if value["v"] != VERSION or value["state"] != "open":
+            raise IntegrityError("the journal is not an open journal of version 1")
+        return Intent(
+            id=value["intent"],
+            cause=_decode_cause(value["cause"]),
+            policy=value["policy"],
+            clauses=dict(value["clauses"]),
+            created=parse_utc(value["created"]),
+            records=tuple(decode_record(each) for each in value["records"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise IntegrityError("the journal cannot be read: its form is not ours") from error
+
+
+def _encode_cause(cause: Cause) -> dict[str, Any]:
+    match cause:
+        case SweepCause():
+            return {"run": cause.run, "slice": cause.slice}
+        case RequestCause():
+            return {"request": cause.request, "scope": _encode_scope(cause.scope)}
+
+
+def _decode_cause(value: dict[str, Any]) -> Cause:
+    if "request" in value:
+        return RequestCause(request=value["request"], scope=_decode_scope(value["scope"]))
+    return SweepCause(run=value["run"], slice=value["slice"])
+
+
+def _encode_scope(scope: Scope) -> list[str]:
+    return [scope.kind.value, scope.id]
+
+
+def _decode_scope(value: Sequence[str]) -> Scope:
+    return Scope(kind=ScopeKind(value[0]), id=value[1])
+
+
+def encode_record(record: Record) -> dict[str, Any]:
+    """A record as JSON; decode_record reads it back."""
+    where = record.locator
+    return {
+        "at": [where.store, where.account, where.container, where.partition, where.key],
+        "etag": record.etag,
+        "category": record.category,
+        "rule": record.rule,
+        "scope": _encode_scope(record.scope) if record.scope else None,
+        "start": utc_text(record.starting_point) if record.starting_point else None,
+        "due": utc_text(record.due) if record.due else None,
+        "action": record.action.value,
+    }
+
+
+def decode_record(value: dict[str, Any]) -> Record:
+    """Read what encode_record wrote. Raises KeyError, TypeError or ValueError on another form."""
+    store, account, container, partition, key = value["at"]
+    return Record(
+        locator=Locator(store=store, account=account, container=container, partition=partition, key=key),
+        etag=value["etag"],
+        category=value["category"],
+        rule=value["rule"],
+        scope=_decode_scope(value["scope"]) if value["scope"] else None,
+        starting_point=parse_utc(value["start"]) if value["start"] else None,
+        due=parse_utc(value["due"]) if value["due"] else None,
+        action=Action(value["action"]),
+    )

@@ -1,0 +1,49 @@
+"""Where a year's log is read from: a folder in the C2SP layout, or anything else that answers by path."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Protocol
+
+CHECKPOINT = "checkpoint"
+NUMBERED = "checkpoints/"
+VERIFIER_KEY = "verifier.key"
+
+
+class Source(Protocol):
+    """One year's log by the paths of C2SP tlog-tiles; numbered checkpoints stand beside them where they are kept."""
+
+    async def read(self, path: str) -> bytes | None:
+        """Bytes at the path, None where there are none."""
+
+    def numbered(self) -> AsyncIterator[str]:
+        """Paths of the numbered checkpoints in the order of names; none where they are not kept."""
+
+
+class Folder:
+    """A log in a folder, as `download` writes it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def read(self, path: str) -> bytes | None:
+        """Bytes of the file, None where there is none."""
+        return await asyncio.to_thread(self._read, self._folder / path)
+
+    async def numbered(self) -> AsyncIterator[str]:
+        """Files in `checkpoints/`."""
+        for name in await asyncio.to_thread(self._names, self._folder / NUMBERED):
+            yield NUMBERED + name
+
+    @staticmethod
+    def _read(path: Path) -> bytes | None:
+        try:
+            return path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+
+    @staticmethod
+    def _names(folder: Path) -> list[str]:
+        return sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []

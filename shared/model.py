@@ -1,0 +1,176 @@
+"""The domain's values: scopes, locators, records, causes, outcomes. No I/O, no clock.
+
+Everything is frozen and keyword-only, and checked when it is made: a naive datetime or an empty identifier is refused
+with ValueError. The words are those of ISO/IEC 27555 (category, starting point, retention period) and of the design.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Literal
+
+
+def aware(name: str, value: datetime | None) -> None:
+    """Refuse a naive datetime: raise ValueError that names the field."""
+    if value is not None and value.tzinfo is None:
+        message = f"{name} must be an aware datetime"
+        raise ValueError(message)
+
+
+def utc_text(moment: datetime) -> str:
+    """RFC 3339 text of an aware datetime, in UTC with a final Z: the one form of time in files and events."""
+    aware("moment", moment)
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def parse_utc(text: str) -> datetime:
+    """Read what utc_text wrote, or any RFC 3339 time with an offset. Raises ValueError, also for a naive time."""
+    moment = datetime.fromisoformat(text)
+    aware("time", moment)
+    return moment.astimezone(UTC)
+
+
+class ScopeKind(StrEnum):
+    """Whose key makes a record's pseudonym: a person's, a home's, or (no scope) the category's key of the year."""
+
+    PERSON = "person"
+    HOME = "home"
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Scope:
+    """A person or a home, by the company's internal id. Personal data: never printed, logged or put in an event."""
+
+    kind: ScopeKind
+    id: str
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            message = "scope id is empty"
+            raise ValueError(message)
+
+    def __repr__(self) -> str:
+        return f"Scope({self.kind}, …)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Locator:
+    """Where one record is: `store` names the adapter, `account` the setting that reaches it.
+
+    `key` is the blob's name or the item's id, `partition` the item's partition key value ("" in Blob storage).
+    Personal data: it stands in journals and request documents, nowhere else.
+    """
+
+    store: str
+    account: str
+    container: str
+    key: str
+    partition: str = ""
+
+    def __repr__(self) -> str:
+        return f"Locator({self.store}/{self.account}/{self.container}/…)"
+
+    def text(self) -> str:
+        """The unambiguous text that a record's pseudonym is made of."""
+        return f"{self.store}\n{self.account}\n{self.container}\n{self.partition}\n{self.key}"
+
+
+class Action(StrEnum):
+    """What the gate does to a record."""
+
+    DELETE = "delete"
+    LEAVE = "leave"  # take one member out of a shared record that stays
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One governed record as a listing saw it: the delete is conditional on exactly this `etag`."""
+
+    locator: Locator
+    etag: str
+    category: str
+    rule: str
+    scope: Scope | None = None
+    starting_point: datetime | None = None
+    due: datetime | None = None
+    action: Action = Action.DELETE
+
+    def __post_init__(self) -> None:
+        aware("starting_point", self.starting_point)
+        aware("due", self.due)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepCause:
+    """The period was over: run id and slice number."""
+
+    run: str
+    slice: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestCause:
+    """Somebody asked: the request's id (a UUID) and the scope it is about."""
+
+    request: str
+    scope: Scope
+
+
+Cause = SweepCause | RequestCause
+
+
+# ---------------------------------------------------------------- outcomes: one per record, matched exhaustively
+
+
+@dataclass(frozen=True, kw_only=True)
+class Erased:
+    """The store answered that it deleted this very version of the record."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErasedRecoverable:
+    """Deleted, but the store keeps a copy until the time given."""
+
+    until: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Left:
+    """The shared record stays, and names the person no more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlreadyGone:
+    """The record was not there. Who deleted it is unknown (it may have been an attempt whose answer was lost)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renewed:
+    """The record changed after it was listed: it is another version now, and stays until it is due itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """A hold covers the record; `hold` is the hold's id."""
+
+    hold: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blocked:
+    """The store refuses: the record is leased, immutable, or under the store's own legal hold."""
+
+    reason: Literal["lease", "immutability", "legal-hold"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retained:
+    """A law keeps the record until the time given."""
+
+    law: str
+    until: datetime
+
+
+Outcome = Erased | ErasedRecoverable | Left | AlreadyGone | Renewed | Held | Blocked | Retained

@@ -1,0 +1,1 @@
+"""What people ask for: intake, and one file per right."""

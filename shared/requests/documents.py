@@ -1,0 +1,205 @@
+"""The durable record of a request, and of a message that cannot become one.
+
+A request document holds who asked and about whom, so its container is private; nothing of it enters logs or events but
+the request's id. State and events change in one write: events wait in the document's outbox until they are posted.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from shared import audit
+from shared.deletion import Gate, new_intent_id, subject_pseudonym
+from shared.errors import ExistsError
+from shared.keys import name_of
+from shared.model import Scope, ScopeKind
+from shared.runs import Version, read, write
+from shared.stores.interface import ObjectStore
+
+
+class State(StrEnum):
+    """Where a request stands. `needs_attention` waits for a person; `done` and `rejected` are final."""
+
+    ACCEPTED = "accepted"
+    WORKING = "working"
+    NEEDS_ATTENTION = "needs_attention"
+    REJECTED = "rejected"
+    DONE = "done"
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Unit(_Form):
+    """One unit given to the gate. `outcomes` is None until the gate answered; {} when only the log knows."""
+
+    intent: str
+    category: str
+    outcomes: Mapping[str, int] | None = None
+
+
+class Outgoing(_Form):
+    """An event that is still to be posted, byte for byte, and the log year it belongs to."""
+
+    intent: str
+    log: str
+    event: str
+
+
+class ParkedMessage(_Form):
+    """A message that can never succeed, whole (`body` in base64), why, and the event that says so."""
+
+    queue: str
+    message_id: str
+    parked_at: AwareDatetime
+    reason: str
+    request: str | None
+    body: str
+    event: Outgoing
+
+
+class RequestDocument(_Form):
+    """A request. `digest` is the SHA-256 of the message's body: the same id with another body is refused.
+
+    `subject` is kept as given only while nobody is resolved; `scope` is (kind, internal id) once somebody is.
+    `homes` are the person's homes at the time of asking. Times are UTC.
+    """
+
+    id: str
+    type: str
+    state: State
+    reason: str = ""
+    digest: str
+    received_at: AwareDatetime
+    accepted_at: AwareDatetime
+    due_at: AwareDatetime
+    requested_by: str
+    identity_verified_by: str
+    subject: Mapping[str, str] | None = None
+    scope: tuple[ScopeKind, str] | None = None
+    homes: tuple[str, ...] | None = None
+    categories_done: tuple[str, ...] = ()
+    work: tuple[Unit, ...] = ()
+    finished_at: AwareDatetime | None = None
+    in_backups_until: AwareDatetime | None = None
+    outbox: tuple[Outgoing, ...] = ()
+
+    def scope_value(self) -> Scope | None:
+        """The scope as a value."""
+        return Scope(kind=self.scope[0], id=self.scope[1]) if self.scope else None
+
+    def outcomes(self) -> dict[str, dict[str, int]]:
+        """Counts of outcomes by category, as the worker saw them; the log is the record."""
+        counts: dict[str, dict[str, int]] = {}
+        for unit in self.work:
+            mine = counts.setdefault(unit.category, {})
+            for name, number in (unit.outcomes or {}).items():
+                mine[name] = mine.get(name, 0) + number
+        return counts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requests:
+    """The container of request documents, and the way of their events into the log."""
+
+    objects: ObjectStore
+    gate: Gate
+
+    async def load(self, request: str) -> Version[RequestDocument] | None:
+        """The document, or None."""
+        return await read(self.objects, f"{request}.json", RequestDocument)
+
+    async def save(self, document: RequestDocument, etag: str | None) -> Version[RequestDocument]:
+        """Write over the version read, then post what waits in the outbox. Raises ChangedError, ExistsError.
+
+        A crash before the write leaves nothing; one after it leaves the events in the outbox: `flush` posts them.
+        """
+        new = await self._write(document, etag)
+        return await self.flush(Version(value=document, etag=new))
+
+    async def flush(self, held: Version[RequestDocument]) -> Version[RequestDocument]:
+        """Post the outbox, then clear it. Repeats are byte-identical: the log's readers collapse them."""
+        if not held.value.outbox:
+            return held
+        for each in held.value.outbox:
+            await self.gate.journals.post(each.intent, [each.event.encode()], log=each.log)
+            await self.gate.ring(each.intent)
+        cleared = held.value.model_copy(update={"outbox": ()})
+        etag = await self._write(cleared, held.etag)
+        return Version(value=cleared, etag=etag)
+
+    async def _write(self, document: RequestDocument, etag: str | None) -> str:
+        return await write(self.objects, f"{document.id}.json", document, etag, metadata={"state": document.state})
+
+    async def event(
+        self, kind: audit.EventType, document: RequestDocument, time: datetime, data: Mapping[str, Any]
+    ) -> Outgoing:
+        """Make an event about the request; its subject is the person's or home's pseudonym once there is one."""
+        scope = document.scope_value()
+        subject = None
+        if scope is not None:
+            key = (await self.gate.keys.get([name_of(scope)]))[name_of(scope)]
+            subject = subject_pseudonym(key, scope)
+        intent = new_intent_id()
+        event = audit.plain_event(
+            kind,
+            event_id=f"{intent}/0",
+            source=self.gate.source,
+            time=time,
+            subject=subject,
+            data={"request": document.id, "type": document.type, **data},
+        )
+        return Outgoing(intent=intent, log=str(time.year), event=event.decode())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parking:
+    """Messages that can never succeed: kept whole in a private container, audited by their digest, and alarmed."""
+
+    objects: ObjectStore
+    gate: Gate
+
+    async def park(
+        self, body: bytes, *, queue: str, message_id: str, reason: str, request: str | None, now: datetime
+    ) -> None:
+        """Keep the message, once, and post its event. Safe to repeat: the stored event is the one that counts.
+
+        `reason` names fields and remedies, never a value of the message.
+        """
+        digest = hashlib.sha256(body).hexdigest()
+        name = f"{queue}/{hashlib.sha256(message_id.encode() + b'/' + digest.encode()).hexdigest()}.json"
+        intent = new_intent_id()
+        event = audit.plain_event(
+            audit.EventType.MESSAGE_PARKED,
+            event_id=f"{intent}/0",
+            source=self.gate.source,
+            time=now,
+            subject=None,
+            data={"queue": queue, "request": request, "reason": reason[:1000]},
+        )
+        entry = ParkedMessage(
+            queue=queue,
+            message_id=message_id,
+            parked_at=now,
+            reason=reason,
+            request=request,
+            body=base64.b64encode(body).decode(),
+            event=Outgoing(intent=intent, log=str(now.year), event=event.decode()),
+        )
+        try:
+            metadata = {"request": request} if request else {}
+            await self.objects.create(name, entry.model_dump_json().encode(), metadata=metadata)
+        except ExistsError:
+            earlier = await read(self.objects, name, ParkedMessage)
+            entry = earlier.value if earlier else entry
+        await self.gate.journals.post(entry.event.intent, [entry.event.event.encode()], log=entry.event.log)
+        await self.gate.ring(entry.event.intent)

@@ -1,0 +1,1 @@
+"""The ports and their adapters, one file each."""

@@ -1,0 +1,175 @@
+"""ObjectStore on one Blob container, and what both Blob adapters share: translation of errors, the retry policy.
+
+The SDK's own storage retry policy ignores Retry-After and gives up on 429 at once; azure-core's honours both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from azure.core import MatchConditions
+from azure.core.exceptions import (
+    AzureError,
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+)
+from azure.core.pipeline.policies import AsyncRetryPolicy
+from azure.storage.blob import LocationMode
+from azure.storage.blob.aio import ContainerClient
+
+from shared.errors import ChangedError, ExistsError, TransientError
+from shared.stores.interface import Entry, Stored
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _Retry(AsyncRetryPolicy[Any, Any]):
+    """azure-core's policy, with what the SDK expects of a retry policy besides."""
+
+    async def send(self, request: Any) -> Any:
+        for option in ("hosts", "retry_to_secondary", "location_mode", "retry_hook"):
+            request.context.options.pop(option, None)
+        response = await super().send(request)
+        response.http_response.location_mode = LocationMode.PRIMARY
+        return response
+
+
+def retry_policy() -> AsyncRetryPolicy[Any, Any]:
+    """Five tries more on 408, 429 and 5xx and on lost connections, waiting as the service says, else up to 20 s."""
+    return _Retry(retry_total=5, retry_backoff_factor=0.4, retry_backoff_max=20)
+
+
+def seconds_to_wait(headers: Mapping[str, str]) -> float | None:
+    """What Retry-After or x-ms-retry-after-ms asks for, in seconds."""
+    milliseconds = headers.get("x-ms-retry-after-ms")
+    plain = headers.get("Retry-After") or headers.get("retry-after")
+    try:
+        if milliseconds is not None:
+            return float(milliseconds) / 1000
+        return float(plain) if plain is not None else None
+    except ValueError:
+        return None
+
+
+def asked_to_wait(error: AzureError) -> float | None:
+    """The wait that an answer's headers ask for, in seconds; works for the Cosmos SDK's errors too."""
+    headers = getattr(error, "headers", None) or getattr(getattr(error, "response", None), "headers", None)
+    return seconds_to_wait(headers) if headers else None
+
+
+def translated(call: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Let no SDK exception escape: conditions become ExistsError or ChangedError, all else TransientError."""
+
+    @wraps(call)
+    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await call(*args, **kwargs)
+        except AzureError as error:
+            raise translate(error) from error
+
+    return wrapper
+
+
+def translate(error: AzureError) -> Exception:
+    """The error of ours for an error of the Blob SDK. Its text names the service's error code, never a blob."""
+    code = str(getattr(error, "error_code", "") or type(error).__name__)
+    if isinstance(error, ResourceExistsError):
+        return ExistsError(code)
+    if isinstance(error, ResourceModifiedError):
+        return ChangedError(code)
+    return TransientError(f"Blob storage: {code}", retry_after=asked_to_wait(error))
+
+
+def quoted(etag: str) -> str:
+    """An ETag as HTTP writes it: listings give it without its quotation marks."""
+    return etag if etag.startswith('"') else f'"{etag}"'
+
+
+def date_of(response: Any) -> datetime:
+    """The Date header of a service's answer: the store's own clock."""
+    return parsedate_to_datetime(response.http_response.headers["Date"]).astimezone(UTC)
+
+
+async def service_clock(container: ContainerClient) -> datetime:
+    """Ask a container for nothing but the time."""
+    seen: list[datetime] = []
+    try:
+        await container.get_container_properties(raw_response_hook=lambda r: seen.append(date_of(r)))
+    except AzureError as error:
+        raise translate(error) from error
+    return seen[-1]
+
+
+class BlobObjects:
+    """One container of small objects. `prefix` keeps several stores apart in one container."""
+
+    def __init__(self, container: ContainerClient, prefix: str = "") -> None:
+        self._container = container
+        self._prefix = prefix
+
+    @translated
+    async def read(self, name: str) -> Stored | None:
+        """Return the object, or None."""
+        try:
+            answer = await self._container.get_blob_client(self._prefix + name).download_blob()
+        except ResourceNotFoundError:
+            return None
+        data = await answer.readall()
+        about = answer.properties
+        return Stored(
+            name=name, data=data, etag=about.etag, modified=about.last_modified, metadata=dict(about.metadata or {})
+        )
+
+    @translated
+    async def create(self, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None) -> str:
+        """Write if the name is free."""
+        blob = self._container.get_blob_client(self._prefix + name)
+        answer = await blob.upload_blob(data, overwrite=False, metadata=dict(metadata or {}))
+        return str(answer["etag"])
+
+    @translated
+    async def replace(self, name: str, data: bytes, *, etag: str, metadata: Mapping[str, str] | None = None) -> str:
+        """Write over exactly this version."""
+        blob = self._container.get_blob_client(self._prefix + name)
+        answer = await blob.upload_blob(
+            data,
+            overwrite=True,
+            metadata=dict(metadata or {}),
+            etag=etag,
+            match_condition=MatchConditions.IfNotModified,
+        )
+        return str(answer["etag"])
+
+    @translated
+    async def delete(self, name: str, *, etag: str | None = None) -> None:
+        """Delete; nothing there is fine."""
+        condition: dict[str, Any] = {"etag": etag, "match_condition": MatchConditions.IfNotModified} if etag else {}
+        blob = self._container.get_blob_client(self._prefix + name)
+        try:
+            await blob.delete_blob(delete_snapshots="include", **condition)
+        except ResourceNotFoundError:
+            if etag is not None:
+                raise ChangedError("the object is gone") from None
+
+    async def list(self, prefix: str = "") -> AsyncIterator[Entry]:
+        """Yield the objects in the order of names."""
+        try:
+            async for about in self._container.list_blobs(self._prefix + prefix, include=["metadata"]):
+                yield Entry(
+                    name=about.name.removeprefix(self._prefix),
+                    etag=quoted(about.etag),
+                    modified=about.last_modified,
+                    metadata=dict(about.metadata or {}),
+                )
+        except AzureError as error:
+            raise translate(error) from error
+
+    async def now(self) -> datetime:
+        """The service's clock."""
+        return await service_clock(self._container)

@@ -1,0 +1,391 @@
+"""RecordStore on Cosmos DB (NoSQL): list by an indexed range predicate per feed range, delete by each item's ETag.
+
+A slice is a feed range. A listing resumes by keyset: `ORDER BY` the starting point, from the last one seen; no
+continuation token is kept between pages. Where items share a partition key they go in transactional batches of up to
+100: one refusal undoes a batch (424 for the others), so the refused item is taken out and the rest is sent again.
+Requires times as RFC 3339 text in UTC with a final Z, which text order puts in time order (to the second).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from azure.core import MatchConditions
+from azure.core.exceptions import AzureError
+from azure.cosmos import exceptions
+from azure.cosmos.aio import ContainerProxy, DatabaseProxy
+
+from shared.errors import PermanentError, TransientError
+from shared.model import Action, Locator, Record, Scope, ScopeKind, parse_utc, utc_text
+from shared.policy import Category, CosmosStore, Empty, Field, FieldIs, Follows, Member, Partition, Rule, Touched
+from shared.stores.blob import asked_to_wait
+from shared.stores.concurrency import bounded
+from shared.stores.interface import Answer, Division, NoAnswer, Page, Slice
+
+BATCH = 100
+NO_TIME = "starting point is no time"
+
+Query = tuple[str, list[dict[str, Any]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CosmosRecords:
+    """One database of governed items; `account` is its name in the policy."""
+
+    database: DatabaseProxy
+    account: str
+    concurrency: int = 8
+
+    async def now(self, category: Category) -> datetime:
+        """The service's clock, from its Date header."""
+        seen: list[str] = []
+        try:
+            await self._container(category).read(response_hook=lambda headers, _: seen.append(headers["Date"]))
+        except AzureError as error:
+            raise translate(error) from error
+        return parsedate_to_datetime(seen[-1]).astimezone(UTC)
+
+    async def divide(self, category: Category, rule: Rule, *, now: datetime, most: int) -> Division:
+        """Parts are the feed ranges in which something may be due; `most` cannot divide a feed range further."""
+        del most
+        if isinstance(rule.start, Follows):
+            return Division(parts=[])
+        container = self._container(category)
+        try:
+            ranges = [each async for each in container.read_feed_ranges()]
+        except AzureError as error:
+            raise translate(error) from error
+        query = expiring(category, rule, now, "")
+        found = await bounded([self._some(container, query, 1, each) for each in ranges], self.concurrency)
+        return Division(
+            parts=[Slice(bounds=json.dumps(r)) for r, (items, _) in zip(ranges, found, strict=True) if items]
+        )
+
+    async def expired(
+        self, category: Category, rule: Rule, part: Slice, *, now: datetime, cursor: str, size: int
+    ) -> AsyncIterator[Page]:
+        """Pages in the order of starting points. The cursor holds the last one, and which items at it were seen."""
+        container = self._container(category)
+        last, seen = _read_cursor(cursor)
+        while True:
+            query = expiring(category, rule, now, last)
+            items, more = await self._some(container, query, size + len(seen), json.loads(part.bounds))
+            fresh = [item for item in items if _identity(item, category) not in seen]
+            strange: Counter[str] = Counter()
+            records = [self._record(item, category, rule, strange) for item in fresh]
+            if items:
+                end = _order(items[-1], rule)
+                same = {_identity(item, category) for item in items if _order(item, rule) == end}
+                seen = same | (seen if end == last else set())
+                last = end
+            yield Page(
+                records=[r for r in records if r is not None and r.due is not None and r.due <= now],
+                cursor=json.dumps([last, sorted(seen)]) if more else "",
+                strange=strange,
+            )
+            if not more:
+                return
+
+    async def of_scope(
+        self, category: Category, scope: Scope, *, within: Sequence[Scope], size: int
+    ) -> AsyncIterator[Page]:
+        """The scope's items, by the category's finder."""
+        container = self._container(category)
+        finder = category.find.get(scope.kind)
+        fields = _fields(category)
+        wanted: list[tuple[Query, dict[str, Any]]] = []
+        id_is = [{"name": "@id", "value": scope.id}]
+        match finder:
+            case Partition():
+                wanted = [((f"SELECT {fields} FROM c", []), {"partition_key": scope.id})]
+            case FieldIs() if category.belongs_to is ScopeKind.HOME and scope.kind is ScopeKind.PERSON:
+                text = f"SELECT {fields} FROM c WHERE c.{finder.field} = @id"
+                wanted = [((text, id_is), {"partition_key": home.id}) for home in within]
+            case FieldIs():
+                wanted = [((f"SELECT {fields} FROM c WHERE c.{finder.field} = @id", id_is), {})]
+            case Member():
+                wanted = [((f"SELECT {fields} FROM c WHERE ARRAY_CONTAINS(c.{finder.field}, @id)", id_is), {})]
+            case _:
+                return
+        action = Action.LEAVE if isinstance(finder, Member) else Action.DELETE
+        for query, target in wanted:
+            try:
+                async for items, _ in self._query(container, query, size, **target):
+                    records = [self._record(i, category, category.rules[0], Counter(), action) for i in items]
+                    yield Page(records=[r for r in records if r is not None], cursor="")
+            except AzureError as error:
+                raise translate(error) from error
+
+    async def find(self, category: Category, field_name: str, value: str) -> Sequence[Record]:
+        """Items whose text property equals the value, letter case apart; reads every partition's index."""
+        text = f"SELECT {_fields(category)} FROM c WHERE STRINGEQUALS(c.{field_name}, @value, true)"
+        query: Query = (text, [{"name": "@value", "value": value}])
+        found: list[Record] = []
+        try:
+            async for items, _ in self._query(self._container(category), query, 100):
+                records = [self._record(i, category, category.rules[0], Counter()) for i in items]
+                found += [r for r in records if r is not None]
+        except AzureError as error:
+            raise translate(error) from error
+        return found
+
+    async def empty(self, category: Category, scope: Scope) -> bool:
+        """Whether no item of the scope's partition has a member."""
+        lists = [finder.field for finder in category.find.values() if isinstance(finder, Member)]
+        condition = " OR ".join(f"ARRAY_LENGTH(c.{name}) > 0" for name in lists)
+        query: Query = (f"SELECT c.id FROM c WHERE {condition}", [])
+        try:
+            async for items, _ in self._query(self._container(category), query, 1, partition_key=scope.id):
+                if items:
+                    return False
+        except AzureError as error:
+            raise translate(error) from error
+        return True
+
+    async def delete(self, records: Sequence[Record], *, leaver: Scope | None = None) -> Sequence[Answer]:
+        """Delete (or leave), items of one partition together, partitions several at once."""
+        answers: list[Answer] = [NoAnswer()] * len(records)
+        groups: dict[tuple[str, str], list[int]] = defaultdict(list)
+        jobs = []
+        for number, record in enumerate(records):
+            if record.action is Action.LEAVE:
+                jobs.append(self._leave(number, record, leaver, answers))
+            else:
+                groups[record.locator.container, record.locator.partition].append(number)
+        for numbers in groups.values():
+            if len(numbers) == 1:
+                jobs.append(self._single(numbers[0], records[numbers[0]], answers))
+            else:
+                chunks = [numbers[n : n + BATCH] for n in range(0, len(numbers), BATCH)]
+                jobs += [self._batch(chunk, records, answers) for chunk in chunks]
+        await bounded(jobs, self.concurrency)
+        return answers
+
+    # ------------------------------------------------------------ listing
+
+    def _container(self, category: Category) -> ContainerProxy:
+        return self.database.get_container_client(_store(category).container)
+
+    async def _some(
+        self, container: ContainerProxy, query: Query, size: int, feed_range: dict[str, Any]
+    ) -> tuple[list[dict[str, Any]], bool]:
+        """The first items of a query, at least `size` if there are as many; and whether there may be more."""
+        found: list[dict[str, Any]] = []
+        try:
+            async for items, more in self._query(container, query, size, feed_range=feed_range):
+                found += items
+                if more and len(found) >= size:
+                    return found, True
+        except AzureError as error:
+            raise translate(error) from error
+        return found, False
+
+    async def _query(
+        self, container: ContainerProxy, query: Query, size: int, **target: Any
+    ) -> AsyncIterator[tuple[list[dict[str, Any]], bool]]:
+        """Yield (items, whether there may be more) page by page."""
+        text, parameters = query
+        pages = container.query_items(text, parameters=parameters, max_item_count=size, **target).by_page()
+        async for page in pages:
+            items = [item async for item in page]
+            yield items, bool(pages.continuation_token)  # type: ignore[attr-defined]
+
+    def _record(
+        self,
+        item: Mapping[str, Any],
+        category: Category,
+        rule: Rule,
+        strange: Counter[str],
+        action: Action = Action.DELETE,
+    ) -> Record | None:
+        store = _store(category)
+        partition = item.get(store.partition_field)
+        if not isinstance(partition, str):
+            strange["partition key is no text"] += 1
+            return None
+        start = _start(item, rule)
+        if start is None and isinstance(rule.start, Field) and rule.start.field in item:
+            strange[NO_TIME] += 1
+        owner = category.scope
+        scope = None
+        if owner is not None:
+            scope_id = item.get(owner.by.field) if isinstance(owner.by, FieldIs) else partition
+            scope = Scope(kind=owner.kind, id=scope_id) if isinstance(scope_id, str) and scope_id else None
+        return Record(
+            locator=Locator(
+                store="cosmos", account=self.account, container=store.container, key=item["id"], partition=partition
+            ),
+            etag=item["_etag"],
+            category=category.id,
+            rule=rule.id,
+            scope=scope,
+            starting_point=start,
+            due=rule.period.after(start) if start else None,
+            action=action,
+        )
+
+    # ------------------------------------------------------------ deleting
+
+    async def _single(self, number: int, record: Record, answers: list[Answer]) -> None:
+        where = record.locator
+        try:
+            await self.database.get_container_client(where.container).delete_item(
+                where.key,
+                partition_key=where.partition,
+                etag=record.etag,
+                match_condition=MatchConditions.IfNotModified,
+            )
+        except AzureError as error:
+            answers[number] = _refusal(error)
+        else:
+            answers[number] = "deleted"
+
+    async def _batch(self, numbers: Sequence[int], records: Sequence[Record], answers: list[Answer]) -> None:
+        left = list(numbers)
+        where = records[left[0]].locator
+        container = self.database.get_container_client(where.container)
+        while left:
+            operations = [("delete", (records[n].locator.key,), {"if_match_etag": records[n].etag}) for n in left]
+            try:
+                await container.execute_item_batch(operations, partition_key=where.partition)
+            except exceptions.CosmosBatchOperationError as error:
+                refused = left.pop(error.error_index)
+                answers[refused] = _said(int(error.status_code or 0), None)
+            except AzureError as error:
+                for number in left:
+                    answers[number] = NoAnswer(retry_after=asked_to_wait(error))
+                return
+            else:
+                for number in left:
+                    answers[number] = "deleted"
+                return
+
+    async def _leave(self, number: int, record: Record, leaver: Scope | None, answers: list[Answer]) -> None:
+        """Take the person out of every list property that names them, on condition of the ETag.
+
+        Nobody's name left in it, or no record: "missing", as after an attempt whose answer was lost.
+        """
+        if leaver is None:
+            raise PermanentError("a record cannot be left by nobody: the cause of the deletion names no person")
+        where = record.locator
+        container = self.database.get_container_client(where.container)
+        try:
+            item = await container.read_item(where.key, partition_key=where.partition)
+            lists = {k: v for k, v in item.items() if isinstance(v, list) and leaver.id in v}
+            if not lists:
+                answers[number] = "missing"
+                return
+            await container.patch_item(
+                where.key,
+                partition_key=where.partition,
+                patch_operations=[
+                    {"op": "set", "path": f"/{name}", "value": [m for m in members if m != leaver.id]}
+                    for name, members in lists.items()
+                ],
+                etag=record.etag,
+                match_condition=MatchConditions.IfNotModified,
+            )
+        except AzureError as error:
+            answers[number] = _refusal(error)
+        else:
+            answers[number] = "left"
+
+
+def expiring(category: Category, rule: Rule, now: datetime, last: str) -> Query:
+    """The query for what may be due under a rule, in the order of starting points, from `last` on.
+
+    Selects the order as `at`. The cutoff is late by what calendar months and fractions of a second can hide: the
+    caller compares each due time.
+    """
+    cutoff = rule.period.latest_start(now)
+    conditions = []
+    low: str | int
+    high: str | int
+    match rule.start:
+        case Field(field=name):
+            order, low, high = f"c.{name}", last, utc_text((cutoff + timedelta(seconds=1)).replace(microsecond=0))
+        case Touched():
+            order, low, high = "c._ts", int(last or 0), int(cutoff.timestamp())
+        case Empty(field=name):
+            order, low, high = "c._ts", int(last or 0), int(cutoff.timestamp())
+            conditions.append(f"ARRAY_LENGTH(c.{name}) = 0")
+        case _:
+            raise PermanentError(f"rule {rule.id} of {category.id}: its starting point cannot be read in Cosmos DB")
+    parameters = [{"name": "@low", "value": low}, {"name": "@high", "value": high}]
+    if rule.where is not None:
+        if rule.where.equals is not None:
+            conditions.append(f"c.{rule.where.field} = @equals")
+            parameters.append({"name": "@equals", "value": rule.where.equals})
+        else:
+            there = f"(IS_DEFINED(c.{rule.where.field}) AND NOT IS_NULL(c.{rule.where.field}))"
+            conditions.append(f"NOT {there}" if rule.where.absent else there)
+    where = " AND ".join([f"{order} >= @low", f"{order} <= @high", *conditions])
+    return f"SELECT {_fields(category)} FROM c WHERE {where} ORDER BY {order}", parameters
+
+
+def translate(error: AzureError) -> Exception:
+    """The error of ours for an error of the Cosmos SDK: its text names the status, never an item."""
+    status = getattr(error, "status_code", None) or type(error).__name__
+    return TransientError(f"Cosmos DB: {status}", retry_after=asked_to_wait(error))
+
+
+def _refusal(error: AzureError) -> Answer:
+    return _said(int(getattr(error, "status_code", None) or 0), asked_to_wait(error))
+
+
+def _said(status: int, wait: float | None) -> Answer:
+    match status:
+        case 404:
+            return "missing"
+        case 412:
+            return "changed"
+        case _:
+            return NoAnswer(retry_after=wait)
+
+
+def _store(category: Category) -> CosmosStore:
+    if not isinstance(category.store, CosmosStore):
+        raise PermanentError(f"category {category.id} is not in Cosmos DB")
+    return category.store
+
+
+def _fields(category: Category) -> str:
+    """What a listing selects: identity, version, partition, and all that starting points and scopes are read from."""
+    names = {"id", "_etag", "_ts", _store(category).partition_field}
+    names |= {rule.start.field for rule in category.rules if isinstance(rule.start, Field)}
+    if category.scope is not None and isinstance(category.scope.by, FieldIs):
+        names.add(category.scope.by.field)
+    return ", ".join(f"c.{name}" for name in sorted(names))
+
+
+def _order(item: Mapping[str, Any], rule: Rule) -> str:
+    """What a listing is ordered by, as text."""
+    return str(item[rule.start.field] if isinstance(rule.start, Field) else item["_ts"])
+
+
+def _identity(item: Mapping[str, Any], category: Category) -> str:
+    return json.dumps([item.get(_store(category).partition_field), item["id"]])
+
+
+def _read_cursor(cursor: str) -> tuple[str, set[str]]:
+    if not cursor:
+        return "", set()
+    last, seen = json.loads(cursor)
+    return str(last), set(seen)
+
+
+def _start(item: Mapping[str, Any], rule: Rule) -> datetime | None:
+    if isinstance(rule.start, Follows):
+        return None
+    if isinstance(rule.start, Field):
+        try:
+            return parse_utc(item[rule.start.field])
+        except (KeyError, TypeError, ValueError):
+            return None
+    return datetime.fromtimestamp(item["_ts"], UTC)

@@ -1,0 +1,47 @@
+"""Queues and the topic on Azure Service Bus: one sender each, opened at first use and kept (opening costs a second)."""
+
+from __future__ import annotations
+
+import asyncio
+
+from azure.servicebus import ServiceBusMessage
+from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
+from azure.servicebus.exceptions import ServiceBusError
+
+from shared.errors import TransientError
+
+
+class BusSender:
+    """Sends to one queue or topic. A sender that failed is opened anew by the next send."""
+
+    def __init__(
+        self, client: ServiceBusClient, *, queue: str = "", topic: str = "", content_type: str = "application/json"
+    ) -> None:
+        self._client = client
+        self._queue = queue
+        self._topic = topic
+        self._content_type = content_type
+        self._sender: ServiceBusSender | None = None
+        self._lock = asyncio.Lock()
+
+    async def send(self, body: bytes, *, message_id: str, session_id: str | None = None) -> None:
+        """Send one message durably. Raises TransientError."""
+        message = ServiceBusMessage(body, message_id=message_id, session_id=session_id, content_type="application/json")
+        try:
+            async with self._lock:  # the SDK's sender takes one send at a time
+                if self._sender is None:
+                    self._sender = (
+                        self._client.get_queue_sender(self._queue)
+                        if self._queue
+                        else self._client.get_topic_sender(self._topic)
+                    )
+                await self._sender.send_messages(message)
+        except (ServiceBusError, OSError) as error:
+            await self.close()
+            raise TransientError(f"Service Bus: {type(error).__name__}") from error
+
+    async def close(self) -> None:
+        """Close the sender, if there is one."""
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            await sender.close()

@@ -1,0 +1,307 @@
+"""Sweeps: the planner's tick, the worker of one slice, and the dry run of both. The same listing serves all three.
+
+Nothing here deletes: a worker gives what it listed to the gate. Workers know nothing of each other; two on one slice
+cost work and lose nothing, because each delete is conditional and each progress write is a compare-and-swap.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from shared import audit, messages
+from shared.deletion import Gate, count
+from shared.errors import ChangedError, ConfigError, ExistsError, PermanentError
+from shared.keys import name_of
+from shared.model import Record, ScopeKind, SweepCause
+from shared.plan import Finish, Post, Start, Step, Wait, decide
+from shared.plan import Queue as QueueStep
+from shared.policy import Category, Follows, Policy, Rule
+from shared.runs import Current, PlannedSlice, RunDocument, Runs, SliceProgress
+from shared.stores.interface import Page, Queue, RecordStore, Slice
+
+log = logging.getLogger("retention.sweep")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweeps:
+    """What sweeping needs. `stores` by `<kind>/<account>`; `unit` is the number of records in one journal."""
+
+    policy: Policy
+    stores: Mapping[str, RecordStore]
+    gate: Gate
+    runs: Runs
+    sweeps: Queue
+    requests: Queue
+    clock: Callable[[], datetime]
+    resend_after: timedelta
+    most_slices: int
+    unit: int
+
+    # ------------------------------------------------------------ the planner
+
+    async def tick(self, *, only: Sequence[str] = (), forced: bool = False) -> Mapping[str, Step]:
+        """Take the next steps of every enforced category (or of `only`), until each waits. Safe to repeat and to race.
+
+        Raises PermanentError for an id in `only` that is not enforced. A category that fails does not stop the others:
+        its error is raised when all have had their turn.
+        """
+        chosen = [self._enforced(each) for each in only] or self.policy.enforced()
+        taken: dict[str, Step] = {}
+        failed: list[Exception] = []
+        for category in chosen:
+            if not _swept(category):
+                continue
+            try:
+                taken[category.id] = await self._advance(category, forced=forced)
+            except (ChangedError, ExistsError):
+                log.info("another planner was faster for %s", category.id)
+            except Exception as error:  # noqa: BLE001 - raised below, after the other categories
+                failed.append(error)
+        if failed:
+            raise failed[0]
+        return taken
+
+    async def _advance(self, category: Category, *, forced: bool) -> Step:
+        first: Step | None = None
+        started = False
+        while True:
+            held = await self.runs.current(category.id)
+            current = held.value if held else None
+            progress = await self._progress(category, current)
+            step = decide(
+                category,
+                current,
+                progress,
+                now=self.clock(),
+                resend_after=self.resend_after,
+                forced=forced and not started,
+            )
+            first = first or step
+            match step:
+                case Wait():
+                    return first
+                case Start():
+                    started = True
+                    await self._start(category, held.etag if held else None)
+                case QueueStep():
+                    await self._queue(category, _present(current), step, held.etag if held else None)
+                case Finish():
+                    await self._finish(category, _present(current), step, held.etag if held else None)
+                case Post():
+                    await self._post(category, _present(current), held.etag if held else None)
+
+    async def _progress(self, category: Category, current: Current | None) -> list[SliceProgress]:
+        if current is None or current.finished is not None:
+            return []
+        numbers = range(current.slices)
+        return [(await self.runs.progress(category.id, current.run, n)).value for n in numbers]
+
+    async def _start(self, category: Category, etag: str | None) -> None:
+        document = await self.plan(category)
+        if document.slices:  # a crash after this leaves a document that no category points to: nothing came of it
+            document = await self.runs.add(document)
+        current = Current(run=document.run, started=document.started, slices=len(document.slices))
+        await self.runs.set_current(category.id, current, etag)
+
+    async def plan(self, category: Category) -> RunDocument:
+        """Divide what is due now into slices, writing nothing."""
+        store = self._store(category)
+        now = await store.now(category)
+        started = self.clock()
+        slices: list[PlannedSlice] = []
+        strange: Counter[str] = Counter()
+        for rule in _rules(category):
+            division = await store.divide(category, rule, now=now, most=self.most_slices)
+            slices += [PlannedSlice(rule=rule.id, now=now, bounds=part.bounds) for part in division.parts]
+            strange.update(division.strange)
+        return RunDocument(
+            run=f"{category.id}-{started:%Y%m%dT%H%M%SZ}",
+            category=category.id,
+            policy=self.policy.digest,
+            started=started,
+            slices=tuple(slices),
+            strange=strange,
+        )
+
+    async def _queue(self, category: Category, current: Current, step: QueueStep, etag: str | None) -> None:
+        for number in step.slices:
+            await self._send(category.id, current.run, number, step.attempt, hop=0)
+        # a crash before this write sends the same messages again: their ids are the same
+        update = {"queued": self.clock(), "attempt": step.attempt}
+        await self.runs.set_current(category.id, current.model_copy(update=update), etag)
+
+    async def _finish(self, category: Category, current: Current, step: Finish, etag: str | None) -> None:
+        document = await self.runs.document(category.id, current.run)
+        strange = Counter(step.totals.strange) + Counter(document.strange if document else {})
+        totals = step.totals.model_copy(update={"strange": strange})
+        for reason, number in strange.items():
+            log.warning("run %s met %d records that are strange: %s", current.run, number, reason)
+        now = self.clock()
+        event = audit.plain_event(
+            audit.EventType.RUN_COMPLETED,
+            event_id=f"{current.run}/0",
+            source=self.gate.source,
+            time=now,
+            subject=None,
+            data={
+                "category": category.id,
+                "run": current.run,
+                "expired": totals.expired,
+                "forwarded": totals.forwarded,
+                "outcomes": dict(totals.outcomes),
+                "strange": dict(strange),
+            },
+        )
+        outbox = event.decode() if totals.expired or strange else None
+        update = {"finished": now, "totals": totals, "outbox": outbox}
+        await self.runs.set_current(category.id, current.model_copy(update=update), etag)
+
+    async def _post(self, category: Category, current: Current, etag: str | None) -> None:
+        event = (current.outbox or "").encode()
+        year = str((current.finished or current.started).year)
+        await self.gate.journals.post(current.run, [event], log=year)
+        await self.gate.ring(current.run)
+        await self.runs.set_current(category.id, current.model_copy(update={"outbox": None}), etag)
+
+    # ------------------------------------------------------------ the worker
+
+    async def sweep(self, order: messages.SliceOrder, *, hurry: Callable[[], bool]) -> SliceProgress:
+        """Sweep a slice from where it stands until it is done, or until `hurry` says to queue a continuation.
+
+        Raises PermanentError for a slice that no run has. A crash anywhere repeats from the last progress written.
+        """
+        document = await self.runs.document(order.category, order.run)
+        if document is None or not 0 <= order.slice < len(document.slices):
+            raise PermanentError("the message names a slice that no run has")
+        planned = document.slices[order.slice]
+        category = self.policy.category(order.category)
+        rule = next((r for r in category.rules if r.id == planned.rule), None)
+        held = await self.runs.progress(order.category, order.run, order.slice)
+        progress, etag = held.value, held.etag
+        if progress.done:
+            return progress
+        if rule is None or category.status != "enforced":
+            done = progress.model_copy(update={"done": True, "strange": {"rule left the policy": 1}})
+            await self.runs.set_progress(order.category, order.run, order.slice, done, etag)
+            return done
+        pages = self._store(category).expired(
+            category, rule, Slice(bounds=planned.bounds), now=planned.now, cursor=progress.cursor, size=self.unit
+        )
+        try:
+            async for page in pages:
+                progress = await self._page(document, order.slice, rule, page, progress)
+                etag = await self.runs.set_progress(order.category, order.run, order.slice, progress, etag)
+                if not progress.done and hurry():
+                    await self._send(order.category, order.run, order.slice, order.attempt, hop=order.hop + 1)
+                    return progress
+        except (ChangedError, ExistsError):
+            log.info("another worker is on slice %d of %s", order.slice, order.run)
+        return progress
+
+    async def _page(
+        self,
+        document: RunDocument,
+        number: int,
+        rule: Rule,
+        page: Page,
+        progress: SliceProgress,
+    ) -> SliceProgress:
+        outcomes: Counter[str] = Counter(progress.outcomes)
+        forwarded = progress.forwarded
+        if rule.action == "delete":
+            outcomes += count(await self.gate.delete(page.records, SweepCause(run=document.run, slice=number)))
+        else:
+            for record in page.records:
+                await self._forward(record, rule, document.started)
+            forwarded += len(page.records)
+        return SliceProgress(
+            cursor=page.cursor,
+            done=page.cursor == "",
+            expired=progress.expired + len(page.records),
+            forwarded=forwarded,
+            outcomes=outcomes,
+            strange=Counter(progress.strange) + Counter(page.strange),
+        )
+
+    async def _forward(self, record: Record, rule: Rule, started: datetime) -> None:
+        """Start the erasure of the person or home a record is about: the same path as a person's own request.
+
+        The request's id is made with the scope's key: the same all day, and nobody can guess it from the scope.
+        """
+        scope = record.scope
+        if scope is None:
+            raise PermanentError(f"rule {rule.id} erases a subject, but its category belongs to nobody")
+        key = (await self.gate.keys.get([name_of(scope)]))[name_of(scope)]
+        text = f"request\0{rule.id}\0{scope.kind}\0{scope.id}\0{started:%Y-%m-%d}"
+        request = UUID(bytes=hmac.digest(key, text.encode(), hashlib.sha256)[:16], version=4)
+        body = messages.erase(
+            request=request,
+            subject={"user_id" if scope.kind is ScopeKind.PERSON else "home_id": scope.id},
+            requested_by="the retention policy",
+            identity_verified_by=f"rule {rule.id}",
+            received_at=started.replace(hour=0, minute=0, second=0, microsecond=0),
+        )
+        await self.requests.send(body, message_id=str(request))
+
+    async def _send(self, category: str, run: str, number: int, attempt: int, *, hop: int) -> None:
+        body = messages.slice_order(category=category, run=run, number=number, attempt=attempt, hop=hop)
+        await self.sweeps.send(body, message_id=f"{run}-{number}-{attempt}-{hop}")
+
+    # ------------------------------------------------------------ the dry run
+
+    async def survey(self, category: Category, *, most: int) -> tuple[int, Mapping[str, int]]:
+        """Count what a run would find now, up to `most` records, and what is strange. Deletes and writes nothing."""
+        document = await self.plan(category)
+        strange: Counter[str] = Counter(document.strange)
+        found = 0
+        for planned in document.slices:
+            rule = next(r for r in category.rules if r.id == planned.rule)
+            part = Slice(bounds=planned.bounds)
+            pages = self._store(category).expired(
+                category, rule, part, now=planned.now, cursor="", size=min(self.unit, most)
+            )
+            async for page in pages:
+                found += len(page.records)
+                strange.update(page.strange)
+                if found >= most:
+                    return found, strange
+        return found, strange
+
+    def _store(self, category: Category) -> RecordStore:
+        return record_store(self.stores, category)
+
+    def _enforced(self, category_id: str) -> Category:
+        category = next((c for c in self.policy.enforced() if c.id == category_id), None)
+        if category is None:
+            raise PermanentError("no such category is enforced: `retention policy show` lists them")
+        return category
+
+
+def record_store(stores: Mapping[str, RecordStore], category: Category) -> RecordStore:
+    """The adapter of a category. Raises ConfigError where none is configured."""
+    account = getattr(category.store, "account", "")
+    store = stores.get(f"{category.store.kind}/{account}")
+    if store is None:
+        raise ConfigError(f"category {category.id}: no connection to {category.store.kind} {account} is set")
+    return store
+
+
+def _rules(category: Category) -> list[Rule]:
+    return [rule for rule in category.rules if not isinstance(rule.start, Follows)]
+
+
+def _swept(category: Category) -> bool:
+    return bool(_rules(category))
+
+
+def _present(current: Current | None) -> Current:
+    if current is None:  # decide() gives these steps for a current run only
+        raise AssertionError
+    return current
