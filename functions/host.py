@@ -18,6 +18,7 @@ from shared.errors import PermanentError
 from shared.wiring import Product, shared_product
 
 log = logging.getLogger("retention.functions")
+logging.getLogger("azure").setLevel(logging.WARNING)  # at INFO the SDKs log each URL, and with it records' names
 
 
 def config() -> Config:

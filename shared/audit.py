@@ -37,6 +37,7 @@ from shared.model import (
 
 MAX_BYTES = 8_192
 _RECORD = "retention.record."
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 class EventError(PermanentError):
@@ -64,7 +65,7 @@ class EventType(StrEnum):
 
 def canonical(value: Mapping[str, Any]) -> bytes:
     """The one spelling of a JSON object: keys sorted, no white space, ASCII. Raises ValueError for NaN and the like."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def pseudonym(key: bytes, kind: str, text: str) -> str:
@@ -211,7 +212,7 @@ def parse_event(data: bytes) -> dict[str, Any]:
         message = f"the event has {len(data)} bytes: at most {MAX_BYTES} are allowed"
         raise EventError(message)
     try:
-        event = json.loads(data)
+        event = json.loads(data.decode())
         if not isinstance(event, dict) or canonical(event) != data:
             raise EventError("the event is not a JSON object in canonical form")
     except (ValueError, RecursionError) as error:

@@ -45,6 +45,7 @@ class Wait:
     """Nothing to do."""
 
 
+JITTER = timedelta(seconds=30)  # half a tick: ticks come a little early or late, and none may be missed for that
 Step = Start | Queue | Finish | Post | Wait
 
 
@@ -63,7 +64,7 @@ def decide(
     if current.outbox is not None:
         return Post()
     if current.finished is not None:
-        due = category.cadence.after(current.started) <= now
+        due = category.cadence.after(current.started) <= now + JITTER
         return Start() if due or forced else Wait()
     unfinished = tuple(number for number, each in enumerate(progress) if not each.done)
     if not unfinished:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from shared.errors import PermanentError
+from shared.errors import ConfigError
 from shared.model import ScopeKind
 from shared.policy_fields import Cadence, ContainerName, FieldName, Id, NameLayout, PartitionKey, RetentionPeriod, Text
 
@@ -32,7 +32,7 @@ class Finding:
         return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-class PolicyError(PermanentError):
+class PolicyError(ConfigError):
     """The policy is refused, or does not hold what is asked of it.
 
     The text has one line for each of `findings`; the operator corrects the file: `retention policy check`.

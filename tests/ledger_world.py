@@ -22,7 +22,12 @@ STORES = ("tiles", "state", "journals")
 
 def event(intent: str, ordinal: int, note: str = "") -> bytes:
     return plain_event(
-        EventType.RUN_COMPLETED, event_id=f"{intent}/{ordinal}", source="/test", time=START, subject=None, data={"note": note}
+        EventType.RUN_COMPLETED,
+        event_id=f"{intent}/{ordinal}",
+        source="/test",
+        time=START,
+        subject=None,
+        data={"note": note},
     )
 
 

@@ -35,8 +35,8 @@ Refused, although Azure answers
 
 Data survives ``kill -9`` of the process once acknowledged (SQLite, write-ahead log), not the loss of the machine.
 
-Levers, answered to loopback only (see :mod:`local.cosmos.levers`): ``GET`` and ``POST /_local/clock``, ``POST`` and
-``DELETE /_local/faults``, ``GET /_local/ready``.
+Levers, answered to loopback only (see :mod:`local.cosmos.levers`): ``GET`` and ``POST /_local/clock``, ``GET``,
+``POST`` and ``DELETE /_local/faults``, ``GET /_local/ready``.
 """
 
 EMULATOR_KEY = "C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw=="

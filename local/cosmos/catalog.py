@@ -244,7 +244,7 @@ def checked_id(value: Json, *, longest: int = MAX_ID_CHARACTERS) -> str:
 
     :raises RefusedError: 400 when it is missing, too long or has a forbidden character.
     """
-    if not isinstance(value, str) or not value or len(value) > longest or _FORBIDDEN & set(value):
+    if not isinstance(value, str) or not 0 < len(value) <= longest or _FORBIDDEN & set(value) or _has_surrogate(value):
         message = f"id must be a string of 1 to {longest} characters without / \\ ? #"
         raise bad_request(message)
     return value
@@ -278,7 +278,16 @@ def _properties(body: Json) -> dict[str, Any]:
     if ttl is not None and not is_ttl(ttl):
         raise bad_request("defaultTtl must be -1 or a positive number of seconds")
     policy = {**_DEFAULT_INDEXING, **_object(given.get("indexingPolicy", {}))}
+    for name in ("includedPaths", "excludedPaths"):
+        if not isinstance(policy[name], list) or not all(isinstance(entry, dict) for entry in policy[name]):
+            message = f"{name} of the indexing policy must be a list of objects"
+            raise bad_request(message)
     return {**given, "id": checked_id(given.get("id")), "indexingPolicy": policy}
+
+
+def _has_surrogate(text: str) -> bool:
+    """Whether there is half a character in it: it cannot be written as UTF-8."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def is_ttl(value: Json) -> bool:

@@ -5,6 +5,7 @@
     POST /_local/clock    {"offset_seconds": 604800}
     POST /_local/faults   {"status": 429, "count": 3, "retry_after_ms": 50, "method": "DELETE",
                            "path_contains": "/docs", "applied": false}
+    GET  /_local/faults   {"to_come": 3}, the number of requests that faults are still to hit
     DELETE /_local/faults
 
 A fault answers the next ``count`` requests that match with ``status`` (400 to 599), or with status 0 drops their
@@ -89,13 +90,15 @@ class Levers:
                         message = "status must be 0 or 400 to 599"
                         raise bad_request(message)
                     self._faults.append((fault, fault.count))
-                    return {"faults": len(self._faults)}
                 case "DELETE", "faults":
                     self._faults.clear()
-                    return {"faults": 0}
+                case "GET", "faults":
+                    pass
                 case _:
                     what = "there is no such lever"
                     raise not_found(what)
         except ValidationError as error:
             raise bad_request(str(error)) from error
+        if name == "faults":
+            return {"to_come": sum(left for _, left in self._faults)}
         return {"offset_seconds": self.clock.offset_seconds, "now": self.clock.now()}

@@ -7,10 +7,9 @@ r"""The query language of the local Cosmos DB server: a small, exact part of Cos
     predicate  := unary [(= | != | <> | < | <= | > | >=) unary | [NOT] IN (unary {, unary})]
     unary      := NOT unary | (or) | literal | @parameter | path | function(or {, or})
 
-Whatever does not follow it is refused with 501: it may be right on Azure. In Cosmos DB's own grammar NOT binds
-tighter than a comparison, so ``NOT c.a = 1`` means something else than most readers think: it is refused, write ``NOT
-(c.a = 1)``. Written by hand because SQL parsers made for other dialects accept more than this and read some of it
-differently.
+Whatever does not follow it is refused with 501: it may be right on Azure. ``NOT c.a = 1`` is refused because the
+documentation does not say what NOT belongs to there: write ``NOT (c.a = 1)``. Written by hand because SQL parsers
+made for other dialects accept more than this, and read some of it differently.
 
 Grammar: https://learn.microsoft.com/azure/cosmos-db/nosql/query/
 """
@@ -51,7 +50,8 @@ _FUNCTIONS = {
     "STARTSWITH": {2, 3},
 }
 _QUOTES = re.compile(r"""\\'|\\.|\"""")
-_RESERVED = CLAUSES | set("SELECT VALUE FROM WHERE AND OR NOT IN AS JOIN LIKE BETWEEN UDF".split())
+_JOINING = {"AND", "OR", "NOT", "IN", "AS", "JOIN", "LIKE", "BETWEEN", "UDF"}
+_RESERVED = CLAUSES | _JOINING | {"SELECT", "VALUE", "FROM", "WHERE"}
 
 
 def parse_query(text: str, parameters: Mapping[str, Json]) -> Query:

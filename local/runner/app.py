@@ -179,7 +179,7 @@ def _accepted(handler: Callable[..., Any], binding: dict[str, Any]) -> bool:
     if annotation is None:
         return True
     try:
-        registry: Any = get_binding_registry()  # type: ignore[no-untyped-call]  # theirs is not annotated
+        registry: Any = get_binding_registry()
         return bool(registry.get(binding["type"]).check_input_type_annotation(annotation))
     except TypeError:  # raised by their check for what is not a class at all
         return False

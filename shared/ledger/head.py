@@ -30,7 +30,7 @@ class Ledger:
     """Where the logs are. `origin` is the setting LEDGER_ORIGIN, without the year.
 
     `tiles` is written once and never changed (WORM on Azure), `state` is mutable, `journals` is the outbox that the
-    events come from. `tiles` and `state` may be one container only where nothing is WORM.
+    events come from: three containers.
     """
 
     origin: str

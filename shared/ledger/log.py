@@ -115,22 +115,27 @@ async def _commit(ledger: Ledger, year: str, current: Current, batch: Batch) -> 
         appended=batch.intents,
     )
     # A crash, or no answer, after this write leaves an object that no head names: sweep_staging removes it.
-    await create_same(ledger.state, name, join_bundle(tail))
+    if tail:
+        await create_same(ledger.state, name, join_bundle(tail))
     try:
         await _swap(ledger, year, head, current.etag)
     except (ChangedError, ExistsError):
         # The store's client may have repeated a write that had gone through: only the head can tell whose it is. Had
         # ours been in it and been replaced since, its staging object would be superseded: removed either way.
-        stored = await ledger.state.read(_head_name(year))
-        now = decode_head(stored.data, ledger.origin_of(year)) if stored else None
-        if now is not None and now.staged is not None and now.staged.name == name:
-            return True
-        await ledger.state.delete(name)
-        return False
+        if not await _names(ledger, year, name):
+            await ledger.state.delete(name)
+            return False
     # A crash after the head's change leaves the superseded staging object, and all of `finish`, to the next run.
     if current.head.staged:
         await ledger.state.delete(current.head.staged.name)
     return True
+
+
+async def _names(ledger: Ledger, year: str, staging: str) -> bool:
+    """Whether the head, now, names this staging object."""
+    stored = await ledger.state.read(_head_name(year))
+    staged = decode_head(stored.data, ledger.origin_of(year)).staged if stored else None
+    return staged is not None and staged.name == staging
 
 
 # ---------------------------------------------------------------- finishing what is committed

@@ -231,7 +231,7 @@ class _Check:
             leaf = number * WIDTH + at
             self._leaves += 1
             if stored is not None and stored[at] != digest:
-                what = "the entry is not the one that its hash in the tile was made of"
+                what = f"the entry's hash is not the one in {tile_path(0, number, width)}"
                 self._find(path, what, leaf=leaf, event=_event_id(entry))
                 if not parses:
                     break  # after a changed length all others would only be other words for it

@@ -87,7 +87,6 @@ class RequestDocument(_Form):
     subject: Mapping[str, str] | None = None
     scope: tuple[ScopeKind, str] | None = None
     homes: tuple[str, ...] | None = None
-    categories_done: tuple[str, ...] = ()
     work: tuple[Unit, ...] = ()
     finished_at: AwareDatetime | None = None
     in_backups_until: AwareDatetime | None = None

@@ -294,7 +294,7 @@ def test_number_of_feed_ranges_is_the_servers_setting(start_server: Any) -> None
         fill(container, 200, homes=100)
         ranges = list(container.read_feed_ranges())
         assert len(ranges) == 5
-        counts = [list(container.query_items("SELECT VALUE COUNT(1) FROM c", feed_range=one))[0] for one in ranges]
+        counts = [next(container.query_items("SELECT VALUE COUNT(1) FROM c", feed_range=one)) for one in ranges]
         assert sum(counts) == 200
         assert min(counts) > 0
         everything = {"min": "", "max": "FF"}

@@ -334,15 +334,20 @@ def test_a_timer_that_was_missed_while_stopped_fires_at_the_start_as_past_due(tm
 
 def test_a_stop_lets_running_calls_end_and_takes_nothing_new(tmp_path: Path) -> None:
     with bench(tmp_path) as own:
+        own.send("batch", "before")
+        own.observer.next("batch").succeed()
         own.send("single", "running")
         call = own.observer.next("single")
         assert own.runner.pid is not None
         os.kill(own.runner.pid, signal.SIGTERM)
+        own.send("batch", "too late")  # while its worker waits for messages
         own.send("single", "too late")
-        assert own.observer.none("single", 2.5)
+        assert own.observer.none("batch", 2)
+        assert own.observer.none("single", 0)
         call.succeed()
         own.runner.stop()
         assert own.waiting("single") == ["too late"]
+        assert own.waiting("batch") == ["too late"]
         assert "cut off" not in own.runner.log.read_text()
 
 

@@ -58,11 +58,17 @@ OUTCOMES = [
     (Renewed(), {"name": "renewed"}),
     (Held(hold="h-1"), {"name": "held", "hold": "h-1"}),
     (Blocked(reason="lease"), {"name": "blocked", "reason": "lease"}),
-    (Retained(law="bookkeeping", until=NOW), {"name": "retained", "law": "bookkeeping", "until": "2026-03-01T12:00:00Z"}),
+    (
+        Retained(law="bookkeeping", until=NOW),
+        {"name": "retained", "law": "bookkeeping", "until": "2026-03-01T12:00:00Z"},
+    ),
 ]
 
 
-def made(outcome=OUTCOMES[0][0], *, record=RECORD, cause=SweepCause(run="run-1", slice=3), **changed):
+SWEPT = SweepCause(run="run-1", slice=3)
+
+
+def made(outcome=OUTCOMES[0][0], *, record=RECORD, cause=SWEPT, **changed):
     given_ = {
         "event_id": "intent/0",
         "source": "/retention/test",

@@ -56,6 +56,7 @@ async def test_a_journal_without_events_is_cleared():
     await world.settle("none", 0)
     await append(world.ledger, YEAR)
     assert await world.names("journals") == []
+    assert await world.names("state") == [f"{YEAR}/head"]
     await world.settle("some", 256)
     await world.settle("none-again", 0)
     await world.work()
@@ -159,13 +160,15 @@ async def test_a_log_grows_over_bundle_boundaries_and_verifies_after_each_seal()
 
 async def test_a_log_of_66_000_entries_verifies_from_its_first_leaf():
     world = World()
+    pattern = event("x", 0)
     for n in range(66):
-        await world.settle(f"j{n:02d}", 1_000)
-    await world.work()
+        await world.put(f"j{n}", [pattern.replace(b"x/0", b"j%d/%d" % (n, ordinal)) for ordinal in range(1_000)])
+    done = await append(world.ledger, YEAR)
+    await seal(world.ledger, YEAR, world.signer())
     report = await world.report()
     assert (report.sound, report.leaves, report.events) == (True, 66_000, 66_000)
+    assert (done.size, done.more) == (66_000, False)
     assert f"{YEAR}/tile/2/000.p/1" in await world.names("tiles")
-    assert len(world.topic.events()) == 66_000
 
 
 # ---------------------------------------------------------------- seal
@@ -363,5 +366,3 @@ def test_a_head_reads_back():
 def test_a_head_that_is_none_or_contradicts_itself_is_refused(data):
     with pytest.raises(HeadError):
         decode_head(data, "o/2026")
-
-

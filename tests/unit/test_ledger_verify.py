@@ -74,8 +74,7 @@ async def test_a_flipped_byte_in_any_file_is_found_and_the_file_named(path, wher
     at = {"first": 0, "middle": len(changed) // 2, "last": len(changed) - 1}[where]
     changed[at] ^= 1
     report = await check({**FILES, path: bytes(changed)})
-    named = {finding.path for finding in report.findings}
-    assert path in named or (path.startswith("tile/0/") and path.replace("tile/0/", "tile/entries/") in named)
+    assert any(path in str(finding) for finding in report.findings)
 
 
 @pytest.mark.parametrize("path", sorted(FILES))
