@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
+from secrets import token_hex
 from typing import List  # noqa: UP035 - the host accepts this spelling of a batch only
 
 import azure.functions as func
 
 from functions.host import product
-from shared.ledger.log import append, years
+from shared.errors import RetentionError
+from shared.ledger.log import append, logs, years
 from shared.ledger.publish import publish
 from shared.ledger.seal import seal
+from shared.messages import doorbell
 
 bp = func.Blueprint()
+RING_SECONDS = 30  # half the lock of queue `ledger`
 
 
 @bp.service_bus_queue_trigger(
@@ -22,20 +27,29 @@ bp = func.Blueprint()
     data_type=func.DataType.BINARY,
 )
 async def ledger_append(rings: List[func.ServiceBusMessage]) -> None:  # noqa: UP006 - as above
-    """Append every settled journal. What the ring says does not matter: the journals themselves are read."""
+    """Append every settled journal. What the ring says does not matter: the journals themselves are read.
+
+    The batch's lock is not renewed, so what does not fit half of it is left to another ring.
+    """
     del rings
     app = await product()
-    for year in await years(app.ledger):
-        await append(app.ledger, year)
+    hurry = app.hurry(RING_SECONDS)
+
+    async def step(year: str) -> None:
+        while (await append(app.ledger, year, commits=1)).more:
+            if hurry():
+                await app.queue("ledger").send(doorbell("more"), message_id=token_hex(16))
+                return
+
+    await each(await years(app.ledger), step)
 
 
 @bp.timer_trigger(arg_name="timer", schedule="15 * * * * *")
 async def ledger_seal(timer: func.TimerRequest) -> None:
-    """Every minute: sign the log if it grew."""
+    """Every minute: sign each log that grew."""
     del timer
     app = await product()
-    for year in await years(app.ledger):
-        await seal(app.ledger, year, app.signer(year))
+    await each(await logs(app.ledger), lambda year: seal(app.ledger, year, app.signer(year)))
 
 
 @bp.timer_trigger(arg_name="timer", schedule="20 * * * * *")
@@ -43,5 +57,16 @@ async def ledger_publish(timer: func.TimerRequest) -> None:
     """Every minute: send what was sealed to topic `audit`."""
     del timer
     app = await product()
-    for year in await years(app.ledger):
-        await publish(app.ledger, year, app.topic())
+    await each(await logs(app.ledger), lambda year: publish(app.ledger, year, app.topic()))
+
+
+async def each(wanted: Sequence[str], step: Callable[[str], Awaitable[object]]) -> None:
+    """Take the step for every year: a year's log that is halted does not halt the others. Raises the first error."""
+    failed: list[RetentionError] = []
+    for year in wanted:
+        try:
+            await step(year)
+        except RetentionError as error:
+            failed.append(error)
+    if failed:
+        raise failed[0]

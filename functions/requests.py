@@ -37,6 +37,6 @@ async def requests_work(msg: func.ServiceBusMessage) -> None:
         order = messages.parse(msg.get_body())
         if not isinstance(order, messages.Work):
             raise messages.MessageError("retention.type: this queue takes work messages only")
-        await app.eraser.carry_out(order, hurry=app.deadline())
+        await app.eraser.carry_out(order, hurry=app.hurry())
     except PermanentError as error:
         await park(app, msg, queue="requests-work", error=error)

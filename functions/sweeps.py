@@ -29,6 +29,6 @@ async def sweep(msg: func.ServiceBusMessage) -> None:
         order = messages.parse(msg.get_body())
         if not isinstance(order, messages.SliceOrder):
             raise messages.MessageError("retention.type: this queue takes slice messages only")
-        await app.sweeps.sweep(order, hurry=app.deadline())
+        await app.sweeps.sweep(order, hurry=app.hurry())
     except PermanentError as error:
         await park(app, msg, queue="sweeps", error=error)

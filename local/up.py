@@ -1,11 +1,12 @@
 """`python -m local`: start and stop the local servers and the runner, together or alone.
 
-`up` starts what does not run yet, waits until all of it is ready and says where it listens; it is safe to repeat.
-`down` ends what `up` started, and nothing else. Data stays in the folder. `azurite`, `cosmos`, `servicebus` and
+`up` starts what does not run yet, creates the containers the app expects, and says where it listens; it is safe to
+repeat. `down` ends what `up` started, and nothing else. Data stays in the folder. `azurite`, `cosmos`, `servicebus` and
 `runner` start one of them in this terminal. Exit codes: 0 done, 1 a server ended or did not come up.
 """
 
 import argparse
+import asyncio
 import os
 import signal
 import sys
@@ -13,8 +14,11 @@ import threading
 from pathlib import Path
 
 from local import servers
+from local.prepare import prepare
 from local.processes import Process, ProcessError, Program
 from local.servers import Ports
+from shared.config import Config
+from shared.errors import ConfigError
 
 _CHECK_SECONDS = 1.0
 _NAMES = ("azurite", "cosmos", "servicebus", "runner")
@@ -35,7 +39,7 @@ def main() -> int:
                 return _down(root)
             case alone:
                 _replace_us_with(_programs(root, ports, arguments.role)[alone])
-    except ProcessError as error:
+    except (ProcessError, ConfigError) as error:
         sys.stderr.write(f"{error}\n")
     return 1
 
@@ -74,15 +78,18 @@ def _programs(root: Path, ports: Ports, role: str) -> dict[str, Program]:
 def _up(root: Path, ports: Ports, *, role: str, with_runner: bool, detach: bool) -> int:
     programs = _programs(root, ports, role)
     processes = tuple(Process(program, root) for name, program in programs.items() if with_runner or name != "runner")
-    # The runner when the servers are ready: it connects as soon as it starts.
-    servers.start_all(processes[:3], processes[3:])
+    values = servers.settings(ports, role=role)
+    servers.start_all(processes[:3])
+    asyncio.run(prepare(Config(values=values)))
+    # The runner when the servers are ready and hold what it expects: it connects as soon as it starts.
+    servers.start_all(processes[3:])
     settings = root / "settings.json"
-    settings.write_text(servers.settings_file(servers.settings(ports, role=role)))
+    settings.write_text(servers.settings_file(values))
     for process in processes:
         sys.stdout.write(f"{process.program.name:<11} {process.url:<24} pid {process.pid}  log {_short(process.log)}\n")
     sys.stdout.write(f"data in {_short(root)}\n")
     if (ports.blob, ports.cosmos, ports.bus) != (Ports().blob, Ports().cosmos, Ports().bus):
-        sys.stdout.write(f"other ports than local.settings.json: export RETENTION_SETTINGS={_short(settings)}\n")
+        sys.stdout.write(f"other ports than local.settings.json: export RETENTION_SETTINGS={settings}\n")
     sys.stdout.flush()
     return 0 if detach else _stay(processes)
 

@@ -178,10 +178,7 @@ class Partition(_Model):
 
 
 class FieldIs(_Model):
-    """The property `field` equals the scope's id.
-
-    Where the category belongs to homes, a person is looked for in the partitions of that person's homes only.
-    """
+    """The property `field` equals the scope's id, in whatever partition."""
 
     by: Literal["field"]
     field: FieldName

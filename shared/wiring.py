@@ -272,9 +272,9 @@ class Product:
         """The signer of a year's log: role ledger only."""
         return Signer(name=self.ledger.origin_of(year), seed=self.config.signing_seed())
 
-    def deadline(self) -> Hurry:
-        """A worker's time budget, which begins now."""
-        return Hurry(seconds=self.config.number("RETENTION_TIME_BUDGET"))
+    def hurry(self, seconds: float | None = None) -> Hurry:
+        """A time budget that begins now: a worker's, unless `seconds` says otherwise."""
+        return Hurry(seconds=self.config.number("RETENTION_TIME_BUDGET") if seconds is None else seconds)
 
 
 class Hurry:

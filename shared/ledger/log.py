@@ -60,13 +60,14 @@ class Current:
 
 
 async def years(ledger: Ledger) -> list[str]:
-    """Years that have a log or a settled journal, in order: those to append and seal."""
-    found = set(await settled(ledger.journals))
-    async for entry in ledger.state.list():
-        year, _, name = entry.name.partition("/")
-        if name == "head":
-            found.add(year)
-    return sorted(found)
+    """Years to append: those with a settled journal or a log. Raises OutboxError for a journal of no year."""
+    return sorted({*await settled(ledger.journals), *await logs(ledger)})
+
+
+async def logs(ledger: Ledger) -> list[str]:
+    """Years that have a log: those to seal and publish, whatever stands in the outbox."""
+    names = [entry.name.partition("/") async for entry in ledger.state.list()]
+    return sorted(year for year, _, name in names if name == "head")
 
 
 async def append(

@@ -118,7 +118,7 @@ class _Attempt:
             await self._erase_if_empty(home)
         if self.scope.kind is ScopeKind.PERSON:
             for category in self._personal():
-                await self._erase(category, self.scope, within=homes)
+                await self._erase(category, self.scope)
         await self._register()
         await self._close()
 
@@ -133,7 +133,7 @@ class _Attempt:
         if self.scope.kind is ScopeKind.HOME:
             return [self.scope]
         store = record_store(self.eraser.stores, self.shared)
-        pages = store.of_scope(self.shared, self.scope, within=(), size=self.eraser.unit)
+        pages = store.of_scope(self.shared, self.scope, size=self.eraser.unit)
         return [record.scope async for page in pages for record in page.records if record.scope is not None]
 
     async def _erase_if_empty(self, home: Scope) -> None:
@@ -145,7 +145,7 @@ class _Attempt:
         store = record_store(self.eraser.stores, self.shared)
         if not await store.empty(self.shared, home):
             return
-        async for page in store.of_scope(self.shared, home, within=(), size=self.eraser.unit):
+        async for page in store.of_scope(self.shared, home, size=self.eraser.unit):
             await self._gate(self.shared, page.records)
         if not await store.empty(self.shared, home):
             return  # somebody joined in time: the home is theirs
@@ -189,13 +189,13 @@ class _Attempt:
 
     # ------------------------------------------------------------ parts of steps
 
-    async def _erase(self, category: Category, scope: Scope, within: Sequence[Scope] = ()) -> None:
+    async def _erase(self, category: Category, scope: Scope) -> None:
         """Find the scope's records and give them to the gate, again and again until only those are left that stay."""
         store = record_store(self.eraser.stores, category)
         stay: set[Locator] = set()
         for _ in range(ROUNDS):
             found = False
-            async for page in store.of_scope(category, scope, within=within, size=self.eraser.unit):
+            async for page in store.of_scope(category, scope, size=self.eraser.unit):
                 records = [record for record in page.records if record.locator not in stay]
                 outcomes = await self._gate(category, records)
                 pairs = zip(records, outcomes, strict=True)

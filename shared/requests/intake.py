@@ -125,7 +125,7 @@ class Intake:
         return scope, ""
 
     async def _exists(self, category: Category, scope: Scope) -> bool:
-        async for page in record_store(self.stores, category).of_scope(category, scope, within=(), size=1):
+        async for page in record_store(self.stores, category).of_scope(category, scope, size=1):
             if page.records:
                 return True
         return False

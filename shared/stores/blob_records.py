@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -62,11 +62,8 @@ class BlobRecords:
         async for page in self._pages(walk, json.loads(part.bounds), category, rule, size=size, after=cursor):
             yield page
 
-    async def of_scope(
-        self, category: Category, scope: Scope, *, within: Sequence[Scope], size: int
-    ) -> AsyncIterator[Page]:
+    async def of_scope(self, category: Category, scope: Scope, *, size: int) -> AsyncIterator[Page]:
         """Blobs whose name holds the scope's id."""
-        del within  # a name says itself whose it is
         finder = category.find.get(scope.kind)
         if not isinstance(finder, NamePart):
             return
@@ -134,7 +131,7 @@ class BlobRecords:
         try:
             async for blobs in walk.pages(leaves, after=after):
                 for blob in blobs:
-                    record = self._record(blob, category, rule, strange)
+                    record = self._record(blob, category, rule, strange, walk.known)
                     if record is not None and (rule is None or (record.due and record.due <= walk.now)):
                         records.append(record)
                     if len(records) == size:
@@ -145,13 +142,22 @@ class BlobRecords:
         yield Page(records=records, cursor="", strange=strange)
 
     def _record(
-        self, blob: BlobProperties, category: Category, rule: Rule | None, strange: Counter[str]
+        self,
+        blob: BlobProperties,
+        category: Category,
+        rule: Rule | None,
+        strange: Counter[str],
+        known: Mapping[str, str],
     ) -> Record | None:
         store = _store(category)
         parts = store.layout.match(blob.name)
         if parts is None:
             strange[OUTSIDE] += 1
             return None
+        if any(parts.fields[name] != value for name, value in known.items()):
+            return (
+                None  # somebody else's: a prefix does not tell them apart by the last level, or by an id with a slash
+            )
         rule = rule or category.rules[0]
         start: datetime = blob.creation_time
         if isinstance(rule.start, Name | NameOrStored):

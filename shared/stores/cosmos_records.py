@@ -22,7 +22,7 @@ from azure.cosmos import exceptions
 from azure.cosmos.aio import ContainerProxy, DatabaseProxy
 
 from shared.errors import PermanentError, TransientError
-from shared.model import Action, Locator, Record, Scope, ScopeKind, parse_utc, utc_text
+from shared.model import Action, Locator, Record, Scope, parse_utc, utc_text
 from shared.policy import Category, CosmosStore, Empty, Field, FieldIs, Follows, Member, Partition, Rule, Touched
 from shared.stores.blob import asked_to_wait
 from shared.stores.concurrency import bounded
@@ -92,35 +92,32 @@ class CosmosRecords:
             if not more:
                 return
 
-    async def of_scope(
-        self, category: Category, scope: Scope, *, within: Sequence[Scope], size: int
-    ) -> AsyncIterator[Page]:
-        """The scope's items, by the category's finder."""
+    async def of_scope(self, category: Category, scope: Scope, *, size: int) -> AsyncIterator[Page]:
+        """The scope's items, by the category's finder.
+
+        A field is searched in every partition: a person's rows may be under a home that they left long ago.
+        """
         container = self._container(category)
         finder = category.find.get(scope.kind)
         fields = _fields(category)
-        wanted: list[tuple[Query, dict[str, Any]]] = []
-        id_is = [{"name": "@id", "value": scope.id}]
+        query: Query = (f"SELECT {fields} FROM c", [])
+        target: dict[str, Any] = {}
         match finder:
             case Partition():
-                wanted = [((f"SELECT {fields} FROM c", []), {"partition_key": scope.id})]
-            case FieldIs() if category.belongs_to is ScopeKind.HOME and scope.kind is ScopeKind.PERSON:
-                text = f"SELECT {fields} FROM c WHERE c.{finder.field} = @id"
-                wanted = [((text, id_is), {"partition_key": home.id}) for home in within]
-            case FieldIs():
-                wanted = [((f"SELECT {fields} FROM c WHERE c.{finder.field} = @id", id_is), {})]
-            case Member():
-                wanted = [((f"SELECT {fields} FROM c WHERE ARRAY_CONTAINS(c.{finder.field}, @id)", id_is), {})]
+                target = {"partition_key": scope.id}
+            case FieldIs(field=name):
+                query = (f"{query[0]} WHERE c.{name} = @id", [{"name": "@id", "value": scope.id}])
+            case Member(field=name):
+                query = (f"{query[0]} WHERE ARRAY_CONTAINS(c.{name}, @id)", [{"name": "@id", "value": scope.id}])
             case _:
                 return
         action = Action.LEAVE if isinstance(finder, Member) else Action.DELETE
-        for query, target in wanted:
-            try:
-                async for items, _ in self._query(container, query, size, **target):
-                    records = [self._record(i, category, category.rules[0], Counter(), action) for i in items]
-                    yield Page(records=[r for r in records if r is not None], cursor="")
-            except AzureError as error:
-                raise translate(error) from error
+        try:
+            async for items, _ in self._query(container, query, size, **target):
+                records = [self._record(i, category, category.rules[0], Counter(), action) for i in items]
+                yield Page(records=[r for r in records if r is not None], cursor="")
+        except AzureError as error:
+            raise translate(error) from error
 
     async def find(self, category: Category, field_name: str, value: str) -> Sequence[Record]:
         """Items whose text property equals the value, letter case apart; reads every partition's index."""

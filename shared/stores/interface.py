@@ -111,11 +111,8 @@ class RecordStore(Protocol):
     ) -> AsyncIterator[Page]:
         """Yield pages of at most `size` records of the slice whose due time is not after `now`."""
 
-    def of_scope(self, category: Category, scope: Scope, *, within: Sequence[Scope], size: int) -> AsyncIterator[Page]:
-        """Yield pages of all records that belong to the scope, whatever their age.
-
-        `within` gives the homes of a person, for categories that keep a person's records under their home.
-        """
+    def of_scope(self, category: Category, scope: Scope, *, size: int) -> AsyncIterator[Page]:
+        """Yield pages of all records that belong to the scope or name it, whatever their age."""
 
     async def empty(self, category: Category, scope: Scope) -> bool:
         """Whether the shared record of the scope names nobody any more; True also when there is no such record."""

@@ -160,12 +160,9 @@ class MemoryRecords:
             if not cursor:
                 return
 
-    async def of_scope(
-        self, category: Category, scope: Scope, *, within: Sequence[Scope], size: int
-    ) -> AsyncIterator[Page]:
+    async def of_scope(self, category: Category, scope: Scope, *, size: int) -> AsyncIterator[Page]:
         """Every record that the category's finder finds."""
         finder = category.find.get(scope.kind)
-        homes = {home.id for home in within}
         found: list[Record] = []
         for (partition, key), held in sorted(self._table(category).items()):
             match finder:
@@ -173,8 +170,6 @@ class MemoryRecords:
                     his = partition == scope.id
                 case FieldIs():
                     his = held.fields.get(finder.field) == scope.id
-                    if category.belongs_to is ScopeKind.HOME and scope.kind is ScopeKind.PERSON:
-                        his = his and partition in homes
                 case Member():
                     his = scope.id in _members(held, finder)
                 case NamePart():

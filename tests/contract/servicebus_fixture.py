@@ -29,8 +29,6 @@ from azure.servicebus import (
 ROOT = Path(__file__).parents[2]
 ENTITIES = Path(__file__).with_name("servicebus_entities.json")
 CONNECTION = os.environ.get("SERVICEBUS_CONNECTION")
-# The default socket timeout (0.2 s) is what most of the time of opening and closing a handler goes to.
-CLIENT_OPTIONS: dict[str, Any] = {"retry_total": 0, **({} if CONNECTION else {"socket_timeout": 0.02})}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -96,7 +94,7 @@ class Bus:
     receivers: dict[tuple[str, bool], ServiceBusReceiver] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.client = ServiceBusClient.from_connection_string(self.connection, **CLIENT_OPTIONS)
+        self.client = ServiceBusClient.from_connection_string(self.connection, retry_total=0)
 
     def sender(self, entity: str) -> ServiceBusSender:
         if entity not in self.senders:
@@ -169,12 +167,6 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = Server(data=tmp_path_factory.mktemp("contract-servicebus")).start()
     yield server.connection
     assert server.end(signal.SIGTERM) == (0, "")
-
-
-@pytest.fixture
-def client_options() -> dict[str, Any]:
-    """How a test's own clients are made."""
-    return CLIENT_OPTIONS
 
 
 @pytest.fixture(scope="session")

@@ -190,12 +190,10 @@ def test_lock_ends_unless_it_is_renewed(bus: Bus) -> None:
     assert bus.is_empty(LOCKS)
 
 
-def test_message_comes_back_after_its_receiver_is_gone(
-    bus: Bus, connection: str, client_options: dict[str, Any]
-) -> None:
+def test_message_comes_back_after_its_receiver_is_gone(bus: Bus, connection: str) -> None:
     bus.send(LOCKS, "orphan")
     with (
-        ServiceBusClient.from_connection_string(connection, **client_options) as other,
+        ServiceBusClient.from_connection_string(connection) as other,
         other.get_queue_receiver(LOCKS) as receiver,
     ):
         (message,) = receiver.receive_messages(1, max_wait_time=10)
@@ -278,9 +276,9 @@ def test_message_for_a_session_queue_needs_a_session(bus: Bus) -> None:
         bus.send("contract-sessions", "no session")
 
 
-async def test_async_client_sends_receives_and_settles(connection: str, client_options: dict[str, Any]) -> None:
+async def test_async_client_sends_receives_and_settles(connection: str) -> None:
     async with (
-        AioServiceBusClient.from_connection_string(connection, **client_options) as client,
+        AioServiceBusClient.from_connection_string(connection) as client,
         client.get_queue_sender(LOCKS) as sender,
         client.get_queue_receiver(LOCKS) as receiver,
     ):

@@ -30,8 +30,8 @@ QUEUE = "contract-sessions"
 
 
 @pytest.fixture
-async def client(connection: str, client_options: dict[str, Any]) -> AsyncIterator[ServiceBusClient]:
-    async with ServiceBusClient.from_connection_string(connection, **client_options) as client:
+async def client(connection: str) -> AsyncIterator[ServiceBusClient]:
+    async with ServiceBusClient.from_connection_string(connection, retry_total=0) as client:
         yield client
 
 

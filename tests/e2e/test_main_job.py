@@ -1,5 +1,6 @@
-"""The whole path: messages sent with the vendor's SDK, through the broker and the app's own functions, to a log that
-verifies. Two runners, one for each role, each with no more settings than its role has on Azure.
+"""The whole path: a message sent with the vendor's SDK, the broker, the app's own functions, a log that verifies.
+
+Two runners, one for each role, each with no more settings than its role has on Azure.
 """
 
 import json
@@ -75,7 +76,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             nothing.write_text('{"Values": {}}')
             home = root / role
             home.mkdir()
-            program = runner(home, free_port(), {**values, "RETENTION_SETTINGS": str(nothing)}, role=role, manual_timers=True)
+            program = runner(
+                home, free_port(), {**values, "RETENTION_SETTINGS": str(nothing)}, role=role, manual_timers=True
+            )
             apps[role] = Process(program, home)
         yield World(stack, apps)
     finally:
@@ -85,7 +88,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 async def seed(product: Product) -> None:
-    """Two homes: one of Ada alone, one shared by Ada and Bo. What has expired, and what has not."""
+    """Two homes: one of Ingrid alone, one shared by Ingrid and Jonas. What has expired, and what has not."""
     blobs = product.blobs("BLOB_DATA").get_container_client("camera-snapshots")
     for home in ("home-1", "home-2"):
         for days in (0, 3, 6, 8, 12):
@@ -97,20 +100,22 @@ async def seed(product: Product) -> None:
         await backups.upload_blob(f"{at:%Y-%m-%dT%H%M%SZ}/users.json", b"[]")
     rows = {
         "users": [
-            {"id": "ada", "userId": "ada", "email": "Ada@Example.test", "lastActiveAt": utc_text(NOW)},
-            {"id": "bo", "userId": "bo", "email": "bo@example.test", "lastActiveAt": utc_text(NOW)},
+            {"id": "ingrid", "userId": "ingrid", "email": "Ingrid@Example.test", "lastActiveAt": utc_text(NOW)},
+            {"id": "jonas", "userId": "jonas", "email": "jonas@example.test", "lastActiveAt": utc_text(NOW)},
             {"id": "old", "userId": "old", "email": "old@example.test", "contractEndedAt": utc_text(NOW)},
         ],
         "homes": [
-            {"id": "home-1", "homeId": "home-1", "members": ["ada"]},
-            {"id": "home-2", "homeId": "home-2", "members": ["ada", "bo"]},
+            {"id": "home-1", "homeId": "home-1", "members": ["ingrid"]},
+            {"id": "home-2", "homeId": "home-2", "members": ["ingrid", "jonas"]},
             {"id": "home-3", "homeId": "home-3", "members": ["old"]},
         ],
-        "devices": [{"id": f"{home}-gw", "homeId": home, "gatewayIp": "192.0.2.1"} for home in ("home-1", "home-2", "home-3")],
+        "devices": [
+            {"id": f"{home}-gw", "homeId": home, "gatewayIp": "192.0.2.1"} for home in ("home-1", "home-2", "home-3")
+        ],
         "operation-log": [
             {"id": f"{home}-{days}", "homeId": home, "userId": user, "at": utc_text(NOW - timedelta(days=days))}
-            for home, user in (("home-1", "ada"), ("home-2", "ada"), ("home-2", "bo"))
-            for days in (1 if user == "ada" else 2, 45 if user == "ada" else 46)
+            for home, user in (("home-1", "ingrid"), ("home-2", "ingrid"), ("home-2", "jonas"))
+            for days in (1 if user == "ingrid" else 2, 45 if user == "ingrid" else 46)
         ],
     }
     database = product.stores["cosmos/main"].database  # type: ignore[attr-defined]
@@ -150,7 +155,7 @@ async def test_the_main_job_from_a_message_to_a_verified_log(world: World) -> No
                 len(await names(product, "BLOB_DATA", "camera-snapshots")) == 6
                 and len(await names(product, "BLOB_BACKUP", "backups")) == 2
                 and await ids(product, "operation-log") == {"home-1-1", "home-2-1", "home-2-2"}
-                and await ids(product, "users") == {"ada", "bo"}
+                and await ids(product, "users") == {"ingrid", "jonas"}
                 and await ids(product, "homes") == {"home-1", "home-2"}
             )
 
@@ -165,7 +170,7 @@ async def test_the_main_job_from_a_message_to_a_verified_log(world: World) -> No
                         "version": 1,
                         "type": "erase",
                         "id": request,
-                        "subject": {"email": "ada@example.TEST"},
+                        "subject": {"email": "ingrid@example.TEST"},
                         "requested_by": "the customer, by phone",
                         "identity_verified_by": "customer service",
                     }
@@ -185,7 +190,7 @@ async def test_the_main_job_from_a_message_to_a_verified_log(world: World) -> No
             )
 
         await world.until(answered, product)
-        assert await ids(product, "users") == {"bo"}
+        assert await ids(product, "users") == {"jonas"}
         assert await ids(product, "homes") == {"home-2"}
         assert await ids(product, "devices") == {"home-2-gw"}
         assert await ids(product, "operation-log") == {"home-2-2"}
@@ -211,7 +216,11 @@ async def test_the_main_job_from_a_message_to_a_verified_log(world: World) -> No
             "homes": 2,
             "devices": 2,
         }
-        mine = [e for e in events if (e["data"].get("cause") or {}).get("request") == request or e["data"].get("request") == request]
+        mine = [
+            e
+            for e in events
+            if (e["data"].get("cause") or {}).get("request") == request or e["data"].get("request") == request
+        ]
         assert {e["type"] for e in mine} == {
             "retention.request.received",
             "retention.record.left",
@@ -219,7 +228,7 @@ async def test_the_main_job_from_a_message_to_a_verified_log(world: World) -> No
             "retention.request.completed",
         }
         text = json.dumps(events).lower()
-        assert not [word for word in ("ada", "example.test", "home-1", "hall", "192.0.2") if word in text]
+        assert not [word for word in ("ingrid", "example.test", "home-1", "hall", "192.0.2") if word in text]
 
         # 4. the topic carries the same events, in the order of the log
         with (
@@ -233,7 +242,7 @@ async def test_the_main_job_from_a_message_to_a_verified_log(world: World) -> No
     # 5. nothing personal, and no body, in what the apps printed
     for app in world.apps.values():
         log = app.log.read_text()
-        assert not [word for word in ("ada@", "example.test", "home-1", "by phone") if word in log.lower()]
+        assert not [word for word in ("ingrid@", "example.test", "home-1", "by phone") if word in log.lower()]
 
 
 async def head_size(product: Product, year: str) -> int:

@@ -8,7 +8,7 @@ from ledger_world import YEAR, World, assert_whole, entries_of, event, journal
 from shared.errors import ConfigError, IntegrityError
 from shared.ledger.checkpoint import Checkpoint, Signer, read_checkpoint
 from shared.ledger.head import Head, HeadError, Staged, decode_head
-from shared.ledger.log import append, sweep_staging, years
+from shared.ledger.log import append, logs, sweep_staging, years
 from shared.ledger.merkle import ProofError
 from shared.ledger.outbox import OutboxError
 from shared.ledger.seal import seal
@@ -112,6 +112,7 @@ async def test_a_settled_journal_of_no_log_is_an_error_and_not_overlooked(name, 
     await world.stores["journals"].create(name, journal("x", []), metadata={"state": "settled", "log": log})
     with pytest.raises(OutboxError):
         await years(world.ledger)
+    assert await logs(world.ledger) == []  # and it stops no sealing
 
 
 async def test_a_call_is_bounded_and_says_that_more_is_left():

@@ -88,7 +88,7 @@ def test_snapshots_start_at_the_earlier_of_name_and_store_and_belong_to_the_home
     assert isinstance(category.store, BlobStore)
     assert category.rules[0].start == NameOrStored.model_validate({"from": "name-or-stored", "field": "captured"})
     assert category.scope == Owner(kind=ScopeKind.HOME, by=NamePart(by="name-part", field="home_id"))
-    assert category.store.layout.match("2025-03-01/07/h/c/n.jpg") is not None
+    assert category.store.layout.match("2025-03-01/07/h/c/070102-n.jpg") is not None
 
 
 def test_the_enforced_items_start_and_are_found_as_promised(policy: Policy) -> None:
