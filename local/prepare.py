@@ -13,10 +13,10 @@ from azure.cosmos.aio import CosmosClient
 from azure.storage.blob.aio import BlobServiceClient
 
 from shared.config import Config
+from shared.containers import OWN_CONTAINERS
 from shared.errors import ConfigError
 from shared.policy import BlobStore, CosmosStore
 from shared.policy_file import load
-from shared.wiring import OWN_CONTAINERS
 
 
 async def prepare(config: Config) -> None:

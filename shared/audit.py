@@ -121,16 +121,20 @@ def plain_event(
     event_id: str,
     source: str,
     time: datetime,
+    policy_digest: str,
     subject: str | None,
     data: Mapping[str, Any],
 ) -> bytes:
     """Bytes of an event about a request, a message or a run. `subject` is a pseudonym; `data` holds no personal data.
+
+    `policy_digest` says under which policy it happened.
 
     Raises EventError when it is too long, ValueError for a record's event: only record_event makes those.
     """
     if event_type.startswith(_RECORD):
         message = f"{event_type} is made by record_event"
         raise ValueError(message)
+    data = {**data, "policy": policy_digest}
     return _event(event_type, event_id=event_id, source=source, time=time, subject=subject, data=data)
 
 

@@ -149,6 +149,7 @@ class Sweeps:
             event_id=f"{current.run}/0",
             source=self.gate.source,
             time=now,
+            policy_digest=document.policy if document else self.policy.digest,
             subject=None,
             data={
                 "category": category.id,

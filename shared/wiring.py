@@ -8,16 +8,17 @@ from __future__ import annotations
 import asyncio
 import weakref
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Self
 
+from azure.core.exceptions import AzureError
 from azure.cosmos.aio import CosmosClient
 from azure.servicebus.aio import ServiceBusClient
 from azure.storage.blob.aio import BlobServiceClient
 
 from shared.config import Config
+from shared.containers import OWN_CONTAINERS
 from shared.deletion import Gate
 from shared.errors import ConfigError
 from shared.holds import Holds
@@ -33,37 +34,12 @@ from shared.requests.intake import Intake
 from shared.runs import Runs
 from shared.stores.blob import BlobObjects, retry_policy
 from shared.stores.blob_records import BlobRecords
-from shared.stores.cosmos_records import CosmosRecords
+from shared.stores.cosmos_records import CosmosRecords, translate
 from shared.stores.interface import RecordStore
 from shared.stores.servicebus import BusSender
 from shared.sweep import Sweeps
 from shared.watch import Watch
 
-
-@dataclass(frozen=True, kw_only=True)
-class OwnContainer:
-    """One container of the product's own: its account's setting, its name, and which role writes to it."""
-
-    account: str
-    name: str
-    writer: str
-    holds: str
-
-
-OWN_CONTAINERS = (
-    OwnContainer(
-        account="BLOB_STATE", name="journals", writer="pipeline; ledger deletes", holds="intents, then events"
-    ),
-    OwnContainer(account="BLOB_STATE", name="holds", writer="pipeline", holds="what must stay, who said so, why"),
-    OwnContainer(account="BLOB_STATE", name="scope-keys", writer="pipeline", holds="the keys of the pseudonyms"),
-    OwnContainer(account="BLOB_STATE", name="runs", writer="pipeline", holds="runs, their slices and progress"),
-    OwnContainer(account="BLOB_STATE", name="requests", writer="pipeline", holds="who asked what, and how it stands"),
-    OwnContainer(account="BLOB_STATE", name="parking", writer="pipeline", holds="messages that can never succeed"),
-    OwnContainer(account="BLOB_LEDGER", name="register", writer="pipeline", holds="erased scopes, for restores"),
-    OwnContainer(account="BLOB_LEDGER", name="audit-log", writer="ledger", holds="tiles, bundles, checkpoints (WORM)"),
-    OwnContainer(account="BLOB_LEDGER", name="audit-state", writer="ledger", holds="head, staging, latest, cursor"),
-)
-QUEUES = ("sweeps", "requests", "requests-work", "ledger")
 TOPIC = "audit"
 
 
@@ -80,14 +56,20 @@ class Product:
     async def __aenter__(self) -> Self:
         """Connect what must be connected before its first use: Cosmos DB, where it is configured."""
         if self.config.has("COSMOS_MAIN"):
-            how, where = self.config.connection("COSMOS_MAIN", "accountEndpoint")
-            if how == "identity":
-                client = CosmosClient(where, credential=self._credential("COSMOS_MAIN"))
-            else:
-                local = "//127.0.0.1" in where or "//localhost" in where
-                client = CosmosClient.from_connection_string(where, enable_endpoint_discovery=not local)
-            self._cosmos = await self._stack.enter_async_context(client)
+            try:
+                self._cosmos = await self._stack.enter_async_context(self._cosmos_client())
+            except ValueError:
+                raise ConfigError("setting COSMOS_MAIN is no connection string of a Cosmos DB account") from None
+            except AzureError as error:
+                raise translate(error) from error
         return self
+
+    def _cosmos_client(self) -> CosmosClient:
+        how, where = self.config.connection("COSMOS_MAIN", "accountEndpoint")
+        if how == "identity":
+            return CosmosClient(where, credential=self._credential("COSMOS_MAIN"))
+        local = "//127.0.0.1" in where or "//localhost" in where
+        return CosmosClient.from_connection_string(where, enable_endpoint_discovery=not local)
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()

@@ -26,6 +26,7 @@ def event(intent: str, ordinal: int, note: str = "") -> bytes:
         event_id=f"{intent}/{ordinal}",
         source="/test",
         time=START,
+        policy_digest="sha256:00",
         subject=None,
         data={"note": note},
     )

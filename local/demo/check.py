@@ -52,6 +52,12 @@ def members_left(seed: Seed, people: Collection[str]) -> dict[str, list[str]]:
     return {home["homeId"]: [m for m in home["members"] if m not in people] for home in homes}
 
 
+def due(seed: Seed) -> Counter[str]:
+    """How many records of each category outlived their period before the story began."""
+    fates = [(_category(record), _fate(record, seed.now, (), ())) for record in [*seed.blobs, *seed.items]]
+    return Counter(category for category, fate in fates if fate in ("expired", "blocked"))
+
+
 def count(seed: Seed, asked: Collection[str], stored: Stored) -> list[Row]:
     """Compare what is stored with what should be, category by category. `asked` are the user ids erased on request."""
     people = gone_people(seed, asked)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -91,3 +92,9 @@ class SweepBars:
 def counts(numbers: Mapping[str, int]) -> str:
     """`1,072 erased, 1 blocked`."""
     return ", ".join(f"{number:,} {name}" for name, number in numbers.items() if number) or "none"
+
+
+def shorten(path: Path) -> str:
+    """A path as people at this terminal would write it."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

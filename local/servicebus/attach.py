@@ -11,13 +11,13 @@ from functools import partial
 from local.servicebus import faults
 from local.servicebus.addresses import Node, parse_address
 from local.servicebus.broker import MAX_MESSAGE_SIZE, Broker
-from local.servicebus.codec import Described, Long, Symbol, UInt, ULong
 from local.servicebus.dispatch import Dispatcher, SessionWait
 from local.servicebus.faults import RefusedError
 from local.servicebus.links import MAX_REQUEST_SIZE, ConsumerLink, IncomingLink, LinkSession, ReplyLink
 from local.servicebus.management import answer_management, answer_token
 from local.servicebus.performatives import COORDINATOR, SOURCE, TARGET, Attach, described_list, item
 from local.servicebus.sessions import SessionLock
+from local.servicebus.values import Described, Long, Symbol, UInt, ULong
 
 SESSION_WAIT_MS = 65_000
 _SESSION_FILTER = "com.microsoft:session-filter"

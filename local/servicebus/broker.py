@@ -9,13 +9,13 @@ Refused: entities that the namespace has not, messages over the size limit, sche
 from collections.abc import Callable, Iterable
 
 from local.servicebus import faults
-from local.servicebus.codec import MalformedError
 from local.servicebus.duplicates import DuplicateHistory
 from local.servicebus.entities import Namespace, QueueSpec, TopicSpec
 from local.servicebus.envelope import BATCH_FORMAT, Envelope, open_batch, open_envelope
 from local.servicebus.faults import RefusedError
 from local.servicebus.message_queue import MessageQueue
 from local.servicebus.records import Change, LastSequence, Loaded, Seen, SessionStateSet, Stored
+from local.servicebus.values import MalformedError
 
 # Azure's Standard tier; a batch counts as one message. https://learn.microsoft.com/azure/service-bus-messaging/service-bus-quotas
 MAX_MESSAGE_SIZE = 256 * 1024

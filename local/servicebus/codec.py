@@ -1,7 +1,4 @@
-"""The AMQP 1.0 type system: Python values to bytes and back, exactly.
-
-Every AMQP type has one Python type, so that a value decoded and encoded again keeps its AMQP type (a reply must repeat
-a correlation id with the type that it came with). Plain ``int`` is refused when encoding: its width would be a guess.
+"""AMQP 1.0 values to bytes and back, exactly: ``decode(encode(value))`` is the value, with its type.
 
 Refused with ``MalformedError``: anything that is not a well-formed value, nesting deeper than 32, arrays of more than
 65,536 items, arrays of described values, maps with a key twice. No other error leaves ``decode``, on any bytes.
@@ -11,89 +8,30 @@ Specification: OASIS AMQP 1.0 part 1, http://docs.oasis-open.org/amqp/core/v1.0/
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from uuid import UUID
+
+from local.servicebus.values import (
+    Array,
+    Byte,
+    Described,
+    Float,
+    Int,
+    Long,
+    MalformedError,
+    Opaque,
+    Short,
+    Symbol,
+    Timestamp,
+    UByte,
+    UInt,
+    ULong,
+    UShort,
+)
 
 MAX_DEPTH = 32
 MAX_ARRAY_ITEMS = 65_536
 _SMALL = 255
 
-
-class MalformedError(ValueError):
-    """Bytes that are not AMQP 1.0. The peer is broken or speaks another protocol: its connection is closed."""
-
-
-class UByte(int):
-    """AMQP ubyte."""
-
-
-class UShort(int):
-    """AMQP ushort."""
-
-
-class UInt(int):
-    """AMQP uint."""
-
-
-class ULong(int):
-    """AMQP ulong."""
-
-
-class Byte(int):
-    """AMQP byte."""
-
-
-class Short(int):
-    """AMQP short."""
-
-
-class Int(int):
-    """AMQP int."""
-
-
-class Long(int):
-    """AMQP long."""
-
-
-class Timestamp(int):
-    """AMQP timestamp: milliseconds since the Unix epoch."""
-
-
-class Float(float):
-    """AMQP float (four bytes); a plain Python float is an AMQP double."""
-
-
-class Symbol(str):
-    """AMQP symbol: ASCII."""
-
-    __slots__ = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Opaque:
-    """A char or decimal: carried as its constructor and bytes, never interpreted."""
-
-    code: int
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Described:
-    """A value with a descriptor, which says what the value means."""
-
-    descriptor: object
-    value: object
-
-
-@dataclass(frozen=True, slots=True)
-class Array:
-    """An AMQP array: ``code`` is the widest constructor of its item type (``ARRAY_OF`` names those used here)."""
-
-    code: int
-    items: tuple[object, ...]
-
-
-ARRAY_OF: dict[type, int] = {UUID: 0x98, Long: 0x81, Timestamp: 0x83}
 
 # Types of fixed width: Python type, constructor, struct format.
 _FIXED: tuple[tuple[type, int, struct.Struct], ...] = (

@@ -12,7 +12,6 @@ import logging
 from collections.abc import Callable
 
 from local.servicebus import faults
-from local.servicebus.codec import Array, MalformedError, Symbol, UByte, UInt, UShort
 from local.servicebus.dispatch import Dispatcher
 from local.servicebus.faults import RefusedError
 from local.servicebus.performatives import (
@@ -34,6 +33,7 @@ from local.servicebus.performatives import (
     frame,
 )
 from local.servicebus.session import Session
+from local.servicebus.values import Array, MalformedError, Symbol, UByte, UInt, UShort
 
 CHANNEL_MAX = 255
 _LOG = logging.getLogger(__name__)

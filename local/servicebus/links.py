@@ -13,9 +13,9 @@ from uuid import UUID, uuid4
 
 from local.servicebus import faults
 from local.servicebus.broker import MAX_MESSAGE_SIZE, Broker, too_large
-from local.servicebus.codec import Described, MalformedError
 from local.servicebus.faults import RefusedError
-from local.servicebus.message_queue import Delivery, MessageQueue
+from local.servicebus.locks import Delivery
+from local.servicebus.message_queue import MessageQueue
 from local.servicebus.performatives import (
     ACCEPTED,
     MODIFIED,
@@ -27,6 +27,7 @@ from local.servicebus.performatives import (
     item,
     outcome,
 )
+from local.servicebus.values import Described, MalformedError
 
 # A management request may carry several messages to schedule.
 MAX_REQUEST_SIZE = 4 * MAX_MESSAGE_SIZE

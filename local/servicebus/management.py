@@ -13,12 +13,13 @@ from uuid import UUID
 
 from local.servicebus import faults
 from local.servicebus.broker import MAX_MESSAGE_SIZE, Broker
-from local.servicebus.codec import ARRAY_OF, Array, Int, Long, Symbol, Timestamp
 from local.servicebus.envelope import Request, open_request, write_reply
 from local.servicebus.faults import RefusedError
 from local.servicebus.links import ConsumerLink
-from local.servicebus.message_queue import Delivery, MessageQueue
+from local.servicebus.locks import Delivery
+from local.servicebus.message_queue import MessageQueue
 from local.servicebus.records import Message
+from local.servicebus.values import ARRAY_OF, Array, Int, Long, Symbol, Timestamp
 
 _OK, _ACCEPTED, _NO_CONTENT, _UNAUTHORIZED = 200, 202, 204, 401
 _VENDOR = "com.microsoft:"

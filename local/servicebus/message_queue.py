@@ -12,38 +12,19 @@ Semantics: https://learn.microsoft.com/azure/service-bus-messaging/message-trans
 
 import heapq
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from uuid import UUID, uuid4
+from dataclasses import replace
+from uuid import UUID
 
 from local.servicebus import faults
 from local.servicebus.duplicates import DuplicateHistory
 from local.servicebus.entities import QueueSpec
 from local.servicebus.envelope import DeadLetter, Envelope
 from local.servicebus.faults import RefusedError
+from local.servicebus.locks import Delivery, Lock, MessageLocks
 from local.servicebus.records import Change, Message, Removed, SessionStateSet, State, Stored
 from local.servicebus.sessions import Lanes, SessionLock, SessionLocks
 
 _TIMERS_SPARE = 64
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Lock:
-    """A message that a receiver holds; in a session it is held as long as the session (``until_ms`` is then unused)."""
-
-    token: UUID
-    sequence: int
-    owner: object
-    until_ms: int
-    session_id: str | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Delivery:
-    """A message for a receiver; without token and time where it was deleted on receipt."""
-
-    message: Message
-    token: UUID | None = None
-    locked_until_ms: int | None = None
 
 
 class MessageQueue:
@@ -77,8 +58,7 @@ class MessageQueue:
         self._dead_letters = dead_letters
         self._messages: dict[int, Message] = {}
         self._last_sequence = 0
-        self._held: set[int] = set()
-        self._locks: dict[UUID, Lock] = {}  # without sessions: in the order in which they end
+        self._locks = MessageLocks()
         self._lanes = Lanes(self._is_ready)
         self._session_locks = SessionLocks(spec.lock_ms)
         self._session_states: dict[str, bytes] = {}
@@ -172,7 +152,7 @@ class MessageQueue:
 
     def release(self, token: UUID, now: int) -> None:
         """Back to the queue as if never delivered."""
-        self._put_back(self._unlock(token, now), now)
+        self._place(self._unlock(token, now), now)
 
     def defer(self, token: UUID, now: int) -> None:
         """Out of the line; to be had by sequence number."""
@@ -189,11 +169,9 @@ class MessageQueue:
         self.tick(now)
         if self.spec.requires_session:
             raise RefusedError(faults.NOT_ALLOWED, f"{self.path} requires sessions: renew the session's lock")
-        lock = self._locks.pop(token, None)
-        if lock is None:
-            raise self._lock_lost()
-        self._locks[token] = replace(lock, until_ms=now + self.spec.lock_ms)  # last again: they stand by their ends
-        return self._locks[token].until_ms
+        until = now + self.spec.lock_ms
+        self._locks.renew(self._require_lock(token), until)
+        return until
 
     # --- sessions -----------------------------------------------------------------------------------------------------
 
@@ -235,8 +213,9 @@ class MessageQueue:
         self.tick(now)
         for session in self._session_locks.held_by(owner):
             self._close_session(session, now, failed=False)
-        for lock in [lock for lock in self._locks.values() if lock.owner is owner]:
-            self._fail(self._unlock(lock.token, now), now)
+        for lock in self._locks:
+            if lock.owner is owner:
+                self._fail(self._release_lock(lock), now)
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -298,7 +277,7 @@ class MessageQueue:
 
     def _is_ready(self, sequence: int) -> bool:
         message = self._messages.get(sequence)
-        return message is not None and message.state is State.ACTIVE and sequence not in self._held
+        return message is not None and message.state is State.ACTIVE and not self._locks.holds(sequence)
 
     def _put(self, message: Message, now: int) -> None:
         """A message is in the queue, new or changed, and nobody holds it."""
@@ -321,10 +300,6 @@ class MessageQueue:
                 self._session_locks.offer(lane)
             self._wake(self)
 
-    def _put_back(self, message: Message, now: int) -> None:
-        """An unchanged message nobody holds any more: nothing to record."""
-        self._place(message, now)
-
     def _remove(self, message: Message) -> None:
         del self._messages[message.sequence]
         self._record(Removed(path=self.path, sequence=message.sequence))
@@ -336,29 +311,26 @@ class MessageQueue:
         session_id = self._lane(message)
         session = self._session_locks.holder(session_id) if session_id is not None else None
         until = now + self.spec.lock_ms if session is None else session.until_ms
-        lock = Lock(token=uuid4(), sequence=message.sequence, owner=owner, until_ms=until, session_id=session_id)
-        self._locks[lock.token] = lock
-        self._held.add(message.sequence)
+        lock = self._locks.lock(message.sequence, owner, until, session_id)
         return Delivery(message=message, token=lock.token, locked_until_ms=until)
 
     def _unlock(self, token: UUID, now: int) -> Message:
         self.tick(now)
-        lock = self._locks.get(token)
-        if lock is None:
-            raise self._lock_lost()
-        return self._release_lock(lock)
+        return self._release_lock(self._require_lock(token))
 
     def _release_lock(self, lock: Lock) -> Message:
-        del self._locks[lock.token]
-        self._held.discard(lock.sequence)
+        self._locks.release(lock)
         return self._messages[lock.sequence]
 
-    def _lock_lost(self) -> RefusedError:
-        condition = faults.SESSION_LOCK_LOST if self.spec.requires_session else faults.MESSAGE_LOCK_LOST
-        return RefusedError(condition, f"{self.path}: the lock is not held (any more)")
+    def _require_lock(self, token: UUID) -> Lock:
+        lock = self._locks.get(token)
+        if lock is None:
+            condition = faults.SESSION_LOCK_LOST if self.spec.requires_session else faults.MESSAGE_LOCK_LOST
+            raise RefusedError(condition, f"{self.path}: the lock is not held (any more)")
+        return lock
 
     def _first_lock(self) -> Lock | None:
-        return None if self.spec.requires_session else next(iter(self._locks.values()), None)
+        return None if self.spec.requires_session else self._locks.first()
 
     def _fail(self, message: Message, now: int) -> None:
         message = replace(message, delivery_count=message.delivery_count + 1)
@@ -401,7 +373,7 @@ class MessageQueue:
         found = []
         for sequence in sequences:
             message = self._messages.get(sequence)
-            if message is None or message.state is not state or sequence in self._held or message in found:
+            if message is None or message.state is not state or self._locks.holds(sequence) or message in found:
                 raise RefusedError(faults.MESSAGE_NOT_FOUND, f"{self.path}: no {state.name.lower()} message {sequence}")
             found.append(message)
         return found
@@ -414,12 +386,14 @@ class MessageQueue:
 
     def _close_session(self, session: SessionLock, now: int, *, failed: bool) -> None:
         self._session_locks.unlock(session.session_id)
-        for lock in [lock for lock in self._locks.values() if lock.session_id == session.session_id]:
+        for lock in self._locks:
+            if lock.session_id != session.session_id:
+                continue
             message = self._release_lock(lock)
             if failed:
                 self._fail(message, now)
             else:
-                self._put_back(message, now)
+                self._place(message, now)  # unchanged: nothing to record
         if self._lanes.head(session.session_id) is not None and self._session_locks.offer(session.session_id):
             self._wake(self)
 

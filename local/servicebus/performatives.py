@@ -13,18 +13,8 @@ from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields
 from typing import ClassVar, Self
 
-from local.servicebus.codec import (
-    Array,
-    Described,
-    MalformedError,
-    Symbol,
-    UByte,
-    UInt,
-    ULong,
-    UShort,
-    decode,
-    described,
-)
+from local.servicebus.codec import decode, described
+from local.servicebus.values import Array, Described, MalformedError, Symbol, UByte, UInt, ULong, UShort
 
 AMQP_HEADER = b"AMQP\x00\x01\x00\x00"
 SASL_HEADER = b"AMQP\x03\x01\x00\x00"

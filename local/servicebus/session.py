@@ -13,7 +13,6 @@ from uuid import UUID
 
 from local.servicebus import faults
 from local.servicebus.attach import Attached, accept_attach, refuse_attach
-from local.servicebus.codec import Described, UInt, UShort
 from local.servicebus.dispatch import Dispatcher
 from local.servicebus.faults import RefusedError
 from local.servicebus.links import ConsumerLink, IncomingLink, ReplyLink
@@ -30,6 +29,7 @@ from local.servicebus.performatives import (
     error,
     outcome,
 )
+from local.servicebus.values import Described, UInt, UShort
 
 WINDOW = 65_536
 HANDLE_MAX = 65_535

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from local.servicebus.codec import MalformedError
 from local.servicebus.envelope import DeadLetter, open_envelope
 from local.servicebus.faults import RefusedError
 from local.servicebus.records import (
@@ -25,6 +24,7 @@ from local.servicebus.records import (
     State,
     Stored,
 )
+from local.servicebus.values import MalformedError
 
 _VERSION = 1
 _SCHEMA = f"""

@@ -154,6 +154,7 @@ class Requests:
             event_id=f"{intent}/0",
             source=self.gate.source,
             time=time,
+            policy_digest=self.gate.policy.digest,
             subject=subject,
             data={"request": document.id, "type": document.type, **data},
         )
@@ -182,6 +183,7 @@ class Parking:
             event_id=f"{intent}/0",
             source=self.gate.source,
             time=now,
+            policy_digest=self.gate.policy.digest,
             subject=None,
             data={"queue": queue, "request": request, "reason": reason[:1000]},
         )

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from azure.core import MatchConditions
 from azure.core.exceptions import (
@@ -63,27 +63,29 @@ def asked_to_wait(error: AzureError) -> float | None:
     return seconds_to_wait(headers) if headers else None
 
 
-def translated(call: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+def translated(
+    call: Callable[Concatenate[BlobObjects, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[BlobObjects, P], Coroutine[Any, Any, T]]:
     """Let no SDK exception escape: conditions become ExistsError or ChangedError, all else TransientError."""
 
     @wraps(call)
-    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+    async def wrapper(self: BlobObjects, /, *args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            return await call(*args, **kwargs)
+            return await call(self, *args, **kwargs)
         except AzureError as error:
-            raise translate(error) from error
+            raise translate(error, self.where) from error
 
     return wrapper
 
 
-def translate(error: AzureError) -> Exception:
-    """The error of ours for an error of the Blob SDK. Its text names the service's error code, never a blob."""
+def translate(error: AzureError, where: str = "") -> Exception:
+    """The error of ours for an error of the Blob SDK. Its text names `where` and the service's error code, no blob."""
     code = str(getattr(error, "error_code", "") or type(error).__name__)
     if isinstance(error, ResourceExistsError):
         return ExistsError(code)
     if isinstance(error, ResourceModifiedError):
         return ChangedError(code)
-    return TransientError(f"Blob storage: {code}", retry_after=asked_to_wait(error))
+    return TransientError(f"Blob storage{where and ' '}{where}: {code}", retry_after=asked_to_wait(error))
 
 
 def quoted(etag: str) -> str:
@@ -102,8 +104,12 @@ async def service_clock(container: ContainerClient) -> datetime:
     try:
         await container.get_container_properties(raw_response_hook=lambda r: seen.append(date_of(r)))
     except AzureError as error:
-        raise translate(error) from error
+        raise translate(error, _place(container)) from error
     return seen[-1]
+
+
+def _place(container: ContainerClient) -> str:
+    return f"{container.account_name}/{container.container_name}"
 
 
 class BlobObjects:
@@ -112,6 +118,7 @@ class BlobObjects:
     def __init__(self, container: ContainerClient, prefix: str = "") -> None:
         self._container = container
         self._prefix = prefix
+        self.where = _place(container)
 
     @translated
     async def read(self, name: str) -> Stored | None:
@@ -168,7 +175,7 @@ class BlobObjects:
                     metadata=dict(about.metadata or {}),
                 )
         except AzureError as error:
-            raise translate(error) from error
+            raise translate(error, self.where) from error
 
     async def now(self) -> datetime:
         """The service's clock."""

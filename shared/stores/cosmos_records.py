@@ -12,7 +12,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -22,16 +22,15 @@ from azure.cosmos import exceptions
 from azure.cosmos.aio import ContainerProxy, DatabaseProxy
 
 from shared.errors import PermanentError, TransientError
-from shared.model import Action, Locator, Record, Scope, parse_utc, utc_text
-from shared.policy import Category, CosmosStore, Empty, Field, FieldIs, Follows, Member, Partition, Rule, Touched
+from shared.model import Action, Locator, Record, Scope
+from shared.policy import Category, Field, FieldIs, Follows, Member, Partition, Rule
 from shared.stores.blob import asked_to_wait
 from shared.stores.concurrency import bounded
+from shared.stores.cosmos_queries import Query, expiring, fields, identity, order_of, read_cursor, start_of, store_of
 from shared.stores.interface import Answer, Division, NoAnswer, Page, Slice
 
 BATCH = 100
 NO_TIME = "starting point is no time"
-
-Query = tuple[str, list[dict[str, Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,18 +71,18 @@ class CosmosRecords:
     ) -> AsyncIterator[Page]:
         """Pages in the order of starting points. The cursor holds the last one, and which items at it were seen."""
         container = self._container(category)
-        last, seen = _read_cursor(cursor)
+        last, seen = read_cursor(cursor)
         while True:
             query = expiring(category, rule, now, last)
             items, more = await self._some(container, query, size + len(seen), json.loads(part.bounds))
-            fresh = [item for item in items if _identity(item, category) not in seen]
+            fresh = [n for n, item in enumerate(items) if identity(item, category) not in seen]
+            if len(fresh) > size:  # what was seen is gone, and left room for more than a page
+                items, more = items[: fresh[size]], True
             strange: Counter[str] = Counter()
-            records = [self._record(item, category, rule, strange) for item in fresh]
-            if items:
-                end = _order(items[-1], rule)
-                same = {_identity(item, category) for item in items if _order(item, rule) == end}
-                seen = same | (seen if end == last else set())
-                last = end
+            records = [self._record(items[n], category, rule, strange) for n in fresh[:size]]
+            if items:  # equal starting points come in one order always: those seen and still there come first
+                last = order_of(items[-1], rule)
+                seen = {identity(item, category) for item in items if order_of(item, rule) == last}
             yield Page(
                 records=[r for r in records if r is not None and r.due is not None and r.due <= now],
                 cursor=json.dumps([last, sorted(seen)]) if more else "",
@@ -99,8 +98,8 @@ class CosmosRecords:
         """
         container = self._container(category)
         finder = category.find.get(scope.kind)
-        fields = _fields(category)
-        query: Query = (f"SELECT {fields} FROM c", [])
+        selected = fields(category)
+        query: Query = (f"SELECT {selected} FROM c", [])
         target: dict[str, Any] = {}
         match finder:
             case Partition():
@@ -121,7 +120,7 @@ class CosmosRecords:
 
     async def find(self, category: Category, field_name: str, value: str) -> Sequence[Record]:
         """Items whose text property equals the value, letter case apart; reads every partition's index."""
-        text = f"SELECT {_fields(category)} FROM c WHERE STRINGEQUALS(c.{field_name}, @value, true)"
+        text = f"SELECT {fields(category)} FROM c WHERE STRINGEQUALS(c.{field_name}, @value, true)"
         query: Query = (text, [{"name": "@value", "value": value}])
         found: list[Record] = []
         try:
@@ -167,7 +166,7 @@ class CosmosRecords:
     # ------------------------------------------------------------ listing
 
     def _container(self, category: Category) -> ContainerProxy:
-        return self.database.get_container_client(_store(category).container)
+        return self.database.get_container_client(store_of(category).container)
 
     async def _some(
         self, container: ContainerProxy, query: Query, size: int, feed_range: dict[str, Any]
@@ -201,12 +200,12 @@ class CosmosRecords:
         strange: Counter[str],
         action: Action = Action.DELETE,
     ) -> Record | None:
-        store = _store(category)
+        store = store_of(category)
         partition = item.get(store.partition_field)
         if not isinstance(partition, str):
             strange["partition key is no text"] += 1
             return None
-        start = _start(item, rule)
+        start = start_of(item, rule)
         if start is None and isinstance(rule.start, Field) and rule.start.field in item:
             strange[NO_TIME] += 1
         owner = category.scope
@@ -282,7 +281,11 @@ class CosmosRecords:
                 where.key,
                 partition_key=where.partition,
                 patch_operations=[
-                    {"op": "set", "path": f"/{name}", "value": [m for m in members if m != leaver.id]}
+                    {
+                        "op": "set",
+                        "path": "/" + name.replace("~", "~0").replace("/", "~1"),
+                        "value": [m for m in members if m != leaver.id],
+                    }
                     for name, members in lists.items()
                 ],
                 etag=record.etag,
@@ -292,38 +295,6 @@ class CosmosRecords:
             answers[number] = _refusal(error)
         else:
             answers[number] = "left"
-
-
-def expiring(category: Category, rule: Rule, now: datetime, last: str) -> Query:
-    """The query for what may be due under a rule, in the order of starting points, from `last` on.
-
-    Selects the order as `at`. The cutoff is late by what calendar months and fractions of a second can hide: the
-    caller compares each due time.
-    """
-    cutoff = rule.period.latest_start(now)
-    conditions = []
-    low: str | int
-    high: str | int
-    match rule.start:
-        case Field(field=name):
-            order, low, high = f"c.{name}", last, utc_text((cutoff + timedelta(seconds=1)).replace(microsecond=0))
-        case Touched():
-            order, low, high = "c._ts", int(last or 0), int(cutoff.timestamp())
-        case Empty(field=name):
-            order, low, high = "c._ts", int(last or 0), int(cutoff.timestamp())
-            conditions.append(f"ARRAY_LENGTH(c.{name}) = 0")
-        case _:
-            raise PermanentError(f"rule {rule.id} of {category.id}: its starting point cannot be read in Cosmos DB")
-    parameters = [{"name": "@low", "value": low}, {"name": "@high", "value": high}]
-    if rule.where is not None:
-        if rule.where.equals is not None:
-            conditions.append(f"c.{rule.where.field} = @equals")
-            parameters.append({"name": "@equals", "value": rule.where.equals})
-        else:
-            there = f"(IS_DEFINED(c.{rule.where.field}) AND NOT IS_NULL(c.{rule.where.field}))"
-            conditions.append(f"NOT {there}" if rule.where.absent else there)
-    where = " AND ".join([f"{order} >= @low", f"{order} <= @high", *conditions])
-    return f"SELECT {_fields(category)} FROM c WHERE {where} ORDER BY {order}", parameters
 
 
 def translate(error: AzureError) -> Exception:
@@ -344,45 +315,3 @@ def _said(status: int, wait: float | None) -> Answer:
             return "changed"
         case _:
             return NoAnswer(retry_after=wait)
-
-
-def _store(category: Category) -> CosmosStore:
-    if not isinstance(category.store, CosmosStore):
-        raise PermanentError(f"category {category.id} is not in Cosmos DB")
-    return category.store
-
-
-def _fields(category: Category) -> str:
-    """What a listing selects: identity, version, partition, and all that starting points and scopes are read from."""
-    names = {"id", "_etag", "_ts", _store(category).partition_field}
-    names |= {rule.start.field for rule in category.rules if isinstance(rule.start, Field)}
-    if category.scope is not None and isinstance(category.scope.by, FieldIs):
-        names.add(category.scope.by.field)
-    return ", ".join(f"c.{name}" for name in sorted(names))
-
-
-def _order(item: Mapping[str, Any], rule: Rule) -> str:
-    """What a listing is ordered by, as text."""
-    return str(item[rule.start.field] if isinstance(rule.start, Field) else item["_ts"])
-
-
-def _identity(item: Mapping[str, Any], category: Category) -> str:
-    return json.dumps([item.get(_store(category).partition_field), item["id"]])
-
-
-def _read_cursor(cursor: str) -> tuple[str, set[str]]:
-    if not cursor:
-        return "", set()
-    last, seen = json.loads(cursor)
-    return str(last), set(seen)
-
-
-def _start(item: Mapping[str, Any], rule: Rule) -> datetime | None:
-    if isinstance(rule.start, Follows):
-        return None
-    if isinstance(rule.start, Field):
-        try:
-            return parse_utc(item[rule.start.field])
-        except (KeyError, TypeError, ValueError):
-            return None
-    return datetime.fromtimestamp(item["_ts"], UTC)

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from zlib import crc32
 
 from shared.errors import PermanentError
-from shared.model import Action, Locator, Record, Scope, ScopeKind, parse_utc
+from shared.model import Action, Locator, Record, Scope, parse_utc
 from shared.policy import (
     BlobStore,
     Category,

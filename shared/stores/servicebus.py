@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from azure.core.exceptions import AzureError
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
-from azure.servicebus.exceptions import ServiceBusError
 
 from shared.errors import TransientError
 
@@ -26,7 +26,7 @@ class BusSender:
 
     async def send(self, body: bytes, *, message_id: str, session_id: str | None = None) -> None:
         """Send one message durably. Raises TransientError."""
-        message = ServiceBusMessage(body, message_id=message_id, session_id=session_id, content_type="application/json")
+        message = ServiceBusMessage(body, message_id=message_id, session_id=session_id, content_type=self._content_type)
         try:
             async with self._lock:  # the SDK's sender takes one send at a time
                 if self._sender is None:
@@ -36,7 +36,7 @@ class BusSender:
                         else self._client.get_topic_sender(self._topic)
                     )
                 await self._sender.send_messages(message)
-        except (ServiceBusError, OSError) as error:
+        except (AzureError, OSError) as error:  # a ServiceBusError is an AzureError; so is a credential that fails
             await self.close()
             raise TransientError(f"Service Bus: {type(error).__name__}") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import sqlite3
 import threading
 from contextlib import closing
@@ -145,3 +146,23 @@ def test_what_is_not_modelled_is_refused_by_name(start_bus: Callable[..., Server
             bus.client.get_queue_sender("contract-plain/$DeadLetterQueue"),
         ):
             pass
+
+
+def test_other_protocols_and_broken_frames_only_end_their_own_connection(start_bus: Callable[..., Server]) -> None:
+    header = b"AMQP\x00\x01\x00\x00"
+    server = start_bus()
+    with closing(Bus(connection=server.connection)) as bus:
+        bus.send(PLAIN, "a")
+        for sent, answer in (
+            (b"AMQP\x02\x01\x00\x00", header),  # TLS
+            (b"GET /$servicebus/websocket HTTP/1.1\r\n\r\n", b""),
+            (header + bytes.fromhex("0000000d02000000005313c0ff"), header),  # a flow that ends amid its list
+        ):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+                client.sendall(sent)
+                got = b""
+                while part := client.recv(4096):
+                    got += part
+                assert got == answer
+        bus.send(PLAIN, "b")
+        assert [text(message) for message in bus.receive(PLAIN, 2)] == ["a", "b"]

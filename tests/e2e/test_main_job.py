@@ -227,6 +227,7 @@ async def test_the_main_job_from_a_message_to_a_verified_log(world: World) -> No
             "retention.record.erased",
             "retention.request.completed",
         }
+        assert {e["data"]["policy"] for e in events} == {product.policy.digest}
         text = json.dumps(events).lower()
         assert not [word for word in ("ingrid", "example.test", "home-1", "hall", "192.0.2") if word in text]
 

@@ -154,20 +154,40 @@ def test_what_a_record_has_not_is_left_out():
 
 def test_a_plain_event_carries_its_data():
     event = plain_event(
-        EventType.REQUEST_RECEIVED, event_id="i/0", source="/t", time=NOW, subject="subject:1", data={"request": "x"}
+        EventType.REQUEST_RECEIVED,
+        event_id="i/0",
+        source="/t",
+        time=NOW,
+        policy_digest="sha256:0",
+        subject="subject:1",
+        data={"request": "x"},
     )
-    assert parse_event(event)["data"] == {"request": "x"}
+    assert parse_event(event)["data"] == {"request": "x", "policy": "sha256:0"}
 
 
 def test_only_record_event_states_what_became_of_a_record():
     with pytest.raises(ValueError):
-        plain_event(EventType.RECORD_ERASED, event_id="i/0", source="/t", time=NOW, subject=None, data={})
+        plain_event(
+            EventType.RECORD_ERASED,
+            event_id="i/0",
+            source="/t",
+            time=NOW,
+            policy_digest="sha256:0",
+            subject=None,
+            data={},
+        )
 
 
 def plain_of(size: int) -> bytes:
     def make(fill: int) -> bytes:
         return plain_event(
-            EventType.RUN_COMPLETED, event_id="i/0", source="/t", time=NOW, subject=None, data={"n": "x" * fill}
+            EventType.RUN_COMPLETED,
+            event_id="i/0",
+            source="/t",
+            time=NOW,
+            policy_digest="sha256:0",
+            subject=None,
+            data={"n": "x" * fill},
         )
 
     return make(size - len(make(0)))

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from shared.containers import OWN_CONTAINERS
 from shared.policy import OwnStore
 from shared.policy_file import load
-from shared.wiring import OWN_CONTAINERS
 
 POLICY = load(Path(__file__).parents[2] / "policy.yaml")
 

@@ -13,17 +13,19 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from local.servicebus import faults
 from local.servicebus.broker import MAX_MESSAGE_SIZE, Broker, UnknownEntityError
-from local.servicebus.codec import Described, Symbol, Timestamp, UInt, ULong, encode
+from local.servicebus.codec import encode
 from local.servicebus.entities import EntitiesError, Namespace, QueueSpec, TopicSpec, parse_entities
 from local.servicebus.envelope import BATCH_FORMAT
 from local.servicebus.faults import RefusedError
 from local.servicebus.records import LastSequence, Stored
 from local.servicebus.store import Store, StoreError
+from local.servicebus.values import Described, Symbol, Timestamp, UInt, ULong
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from local.servicebus.message_queue import Delivery, MessageQueue
+    from local.servicebus.locks import Delivery
+    from local.servicebus.message_queue import MessageQueue
 
 LOCK = 60_000
 NAMESPACE = Namespace(

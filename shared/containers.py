@@ -1,0 +1,30 @@
+"""The product's own containers: the one table of them. Each is itself a row of the policy (row 23)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnContainer:
+    """One container of the product's own: its account's setting, its name, and which role writes to it."""
+
+    account: str
+    name: str
+    writer: str
+    holds: str
+
+
+OWN_CONTAINERS = (
+    OwnContainer(
+        account="BLOB_STATE", name="journals", writer="pipeline; ledger deletes", holds="intents, then events"
+    ),
+    OwnContainer(account="BLOB_STATE", name="holds", writer="pipeline", holds="what must stay, who said so, why"),
+    OwnContainer(account="BLOB_STATE", name="scope-keys", writer="pipeline", holds="the keys of the pseudonyms"),
+    OwnContainer(account="BLOB_STATE", name="runs", writer="pipeline", holds="runs, their slices and progress"),
+    OwnContainer(account="BLOB_STATE", name="requests", writer="pipeline", holds="who asked what, and how it stands"),
+    OwnContainer(account="BLOB_STATE", name="parking", writer="pipeline", holds="messages that can never succeed"),
+    OwnContainer(account="BLOB_LEDGER", name="register", writer="pipeline", holds="erased scopes, for restores"),
+    OwnContainer(account="BLOB_LEDGER", name="audit-log", writer="ledger", holds="tiles, bundles, checkpoints (WORM)"),
+    OwnContainer(account="BLOB_LEDGER", name="audit-state", writer="ledger", holds="head, staging, latest, cursor"),
+)
