@@ -19,7 +19,7 @@ import typer
 from cli import output, settings
 from shared.config import Config
 from shared.errors import ConfigError
-from shared.ledger.checkpoint import CheckpointError, Signer, Verifier, parse_vkey
+from shared.ledger.checkpoint import CheckpointError, Signer, Verifier, parse_vkey, read_checkpoint
 from shared.ledger.reader import Live, download, entries, latest
 from shared.ledger.source import CHECKPOINT, VERIFIER_KEY, Folder, Source
 from shared.ledger.verify import Report, verify
@@ -96,8 +96,8 @@ def download_(
     if as_json:
         output.document(done)
     else:
-        size, files = output.number(done["size"]), output.number(done["files"])
-        output.say(f"{folder}: {done['log']}, {size} entries in {files} files")
+        size, files = output.many(done["size"], "entry"), output.many(done["files"], "file")
+        output.say(f"{folder}: {done['log']}, {size} in {files}")
         for path in done["missing"]:
             output.say(f"{path}: is missing in the live log")
     output.note(f"nothing was checked: `retention audit verify {folder} --key VKEY` does")
@@ -141,7 +141,7 @@ def show(
         return
     columns = ("index", "time", "event", "category", "outcome", "cause")
     output.table(columns, [_cells(index, event) for index, event in found], right=("index",))
-    output.note(f"{len(found)} of {output.number(size)} entries of {origin}; --tail N shows more, --json all of each")
+    output.note(f"{len(found)} of {output.many(size, 'entry')} of {origin}; --tail N shows more, --json all of each")
 
 
 # ---------------------------------------------------------------- which log, which key
@@ -149,7 +149,7 @@ def show(
 
 @dataclass(frozen=True, kw_only=True)
 class _Log:
-    """A log to read: `name` for messages, `origin` where we can tell it beforehand ("" in a folder)."""
+    """A log to read: `name` for messages, `origin` is what it says it is, "" where it says nothing."""
 
     source: Source
     name: str
@@ -170,7 +170,7 @@ def _on(folder: Path | None, year: str | None, work: Callable[[_Log], Awaitable[
         raise ConfigError(
             f"{folder}: holds no log, neither {CHECKPOINT} nor tile/; `retention audit download` makes one"
         )
-    log = _Log(source=Folder(folder), name=str(folder), origin="", config=settings.config(), folder=folder)
+    log = _Log(source=Folder(folder), name=str(folder), origin=_stated(folder), config=settings.config(), folder=folder)
 
     async def run() -> T:
         return await work(log)
@@ -181,12 +181,20 @@ def _on(folder: Path | None, year: str | None, work: Callable[[_Log], Awaitable[
         raise ConfigError(f"{error.filename or folder}: cannot be read ({error.strerror})") from None
 
 
+def _stated(folder: Path) -> str:
+    """The origin that the folder's checkpoint states: it chooses among the keys we trust, and is not trusted itself."""
+    try:
+        return read_checkpoint((folder / CHECKPOINT).read_bytes()).origin
+    except (OSError, CheckpointError):
+        return ""
+
+
 async def _live(product: Product, year: str | None, work: Callable[[_Log], Awaitable[T]]) -> T:
     years = await years_of(product.ledger)
     if year is None and years:
         year = years[-1]
-        others = f"; others: {', '.join(years[:-1])}" if years[:-1] else ""
-        output.note(f"the log of {year}{others}")
+        if years[:-1]:
+            output.note(f"the log of {year}; --year chooses another: {', '.join(years[:-1])}")
     if year is None or year not in years:
         raise ConfigError(
             f"there is no log of {year}; there is: {', '.join(years)}" if years else "there is no log yet"
@@ -292,7 +300,7 @@ def _show_report(verifier: Verifier, report: Report) -> None:
     if report.stopped:
         output.say("         and more: the rest was not read")
     verdict = (
-        f"NOT SOUND: {len(report.findings)} findings"
+        f"NOT SOUND: {output.many(len(report.findings), 'finding')}"
         if report.findings
         else "sound: from the first entry to the signature"
     )

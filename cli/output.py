@@ -78,7 +78,11 @@ def printable(text: str) -> str:
 @contextmanager
 def busy(text: str) -> Iterator[Callable[[str], None]]:
     """Show on stderr what goes on, while it does; the function yielded changes the text. Silent but on a terminal."""
-    with Console(stderr=True).status(Text(text)) as status:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status(Text(text)) as status:
         yield lambda more: status.update(Text(more))
 
 
@@ -88,6 +92,12 @@ def busy(text: str) -> Iterator[Callable[[str], None]]:
 def number(value: int) -> str:
     """A count with its thousands apart."""
     return f"{value:,}"
+
+
+def many(value: int, noun: str) -> str:
+    """A count and its noun: 1 entry, 2 entries."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number(value)} {noun if value == 1 else plural}"
 
 
 def when(moment: datetime | None) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -18,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from shared import config, policy_file
+from cli import settings
+from shared import policy_file
 from shared.errors import ConfigError
 from shared.policy import Category, Follows, Policy, PolicyError, Promise, Rule
 from shared.policy_file import Inspection
@@ -235,7 +235,7 @@ def _path(file: Path | None) -> Path:
     if file is not None:
         return file
     try:
-        return config.load(os.environ).policy_file
+        return settings.config().policy_file
     except ConfigError as error:
         _stop(str(error))
 

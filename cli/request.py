@@ -15,7 +15,7 @@ import typer
 from cli import output, settings
 from cli.sweeps import send
 from shared import messages
-from shared.model import parse_utc
+from shared.model import parse_utc, utc_text
 from shared.requests.documents import State
 from shared.status import RequestStatus, request_status
 
@@ -35,9 +35,7 @@ def erase(
     home_id: Annotated[str | None, typer.Option(help="A home that has no users.")] = None,
     requested_by: Annotated[str, typer.Option(help="Who asked, such as: the person, by letter.")],
     identity_verified_by: Annotated[str, typer.Option(help="Who verified the person's identity, and how.")],
-    request: Annotated[
-        UUID | None, typer.Option("--id", help="The request's id, to send the very same request again; else a new one.")
-    ] = None,
+    request: Annotated[UUID | None, typer.Option("--id", help="The request's id, a UUID; else a new one.")] = None,
     received_at: Annotated[
         str | None, typer.Option(help="When it was received, RFC 3339 with an offset; the month runs from then.")
     ] = None,
@@ -49,25 +47,25 @@ def erase(
     """Ask for the erasure of a person, or of a home without users: sends a message to queue `requests`.
 
     Prints the request's id. Exit codes: 0 queued (or printed), 2 wrong arguments, 3 Service Bus did not answer: send
-    the same again with the --id that stderr names.
+    the very same again, with the --id and --received-at that stderr names.
     """
     given = {"user_id": user_id, "email": email, "home_id": home_id}
     subject = {name: value for name, value in given.items() if value is not None}
     if len(subject) != 1:
         raise typer.BadParameter("give exactly one", param_hint="--user-id, --email, --home-id")
-    request = request or uuid4()
+    request, received = request or uuid4(), _received(received_at)
     body = messages.erase(
         request=request,
         subject=subject,
         requested_by=requested_by,
         identity_verified_by=identity_verified_by,
-        received_at=_received(received_at),
+        received_at=received,
     )
     messages.parse(body)  # what intake would park is refused here
     if only_print:
         typer.echo(body.decode())
         return
-    output.note(f"request {request}")
+    output.note(f"request {request}, received at {utc_text(received)}")
     send(body, str(request))
     if as_json:
         output.document({"request": str(request), "queue": "requests"})

@@ -36,10 +36,11 @@ def with_product(work: Callable[[Product], Awaitable[T]], *, governed: bool = Fa
 
     Raises what `work` raises, ConfigError for a setting that it needs and that is missing.
     """
+    values = config()
     from shared.wiring import Product  # noqa: PLC0415 - the Azure SDKs take a second to import: only where they serve
 
     async def run() -> T:
-        app = Product(config())
+        app = Product(values)
         try:
             if governed:
                 await app.__aenter__()

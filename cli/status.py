@@ -65,7 +65,8 @@ def _cells(found: Status, each: CategoryStatus) -> tuple[str, ...]:
     if each.run is None:
         text = f"none: goes with {', '.join(each.follows)}" if each.follows else "none yet"
         return each.category, text, "", "", "", ""
-    became = output.counts({**each.outcomes, "forwarded as requests": each.forwarded})
+    besides = {"forwarded as requests": each.forwarded, "units known to the log alone": each.uncounted}
+    became = output.counts({**each.outcomes, **besides})
     ago = f"{output.age(found.at - each.started)} ago" if each.started else ""
     unfinished = "" if each.finished else f"{each.open_slices} of {each.slices} slices"
     return each.category, ago, output.number(each.expired), became, output.counts(each.strange), unfinished
@@ -77,10 +78,10 @@ def _lines(found: Status) -> Iterator[tuple[str, str]]:
     )
     yield "journals", journals
     yield "requests", output.counts({state.replace("_", " "): count for state, count in found.requests.items()})
-    yield "parked", f"{found.parked} messages"
+    yield "parked", output.many(found.parked, "message")
     for log in found.logs:
-        size, sealed, published = map(output.number, (log.size, log.sealed, log.published))
-        yield f"log {log.year}", log.wrong or f"{size} entries, {sealed} sealed, {published} published"
+        sealed = f"{output.number(log.sealed)} sealed, {output.number(log.published)} published"
+        yield f"log {log.year}", log.wrong or f"{output.many(log.size, 'entry')}, {sealed}"
     if not found.logs:
         yield "log", "none yet"
 

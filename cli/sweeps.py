@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ import typer
 from cli import output, settings
 from shared import messages, policy_file
 from shared.errors import ConfigError, TransientError
+from shared.model import utc_text
 from shared.policy import Category, Follows, Policy
 
 if TYPE_CHECKING:
@@ -45,7 +47,9 @@ def plan(
     if as_json:
         output.document({"policy": policy.digest, "categories": [row.value() for row in rows]})
     else:
-        output.table(("category", "due now", "strange"), [row.cells() for row in rows], right=("due now",))
+        output.table(
+            ("category", "due now", "oldest due", "strange"), [row.cells() for row in rows], right=("due now",)
+        )
     output.note("dry run: nothing was written or deleted")
 
 
@@ -98,6 +102,7 @@ class _Row:
 
     category: Category
     due: int | None = None
+    oldest: datetime | None = None
     complete: bool = True
     strange: Mapping[str, int] | None = None
 
@@ -117,19 +122,21 @@ class _Row:
             "category": self.category.id,
             "status": self.category.status,
             "due_now": self.due,
+            "oldest_due": utc_text(self.oldest) if self.oldest else None,
             "complete": self.complete,
             "strange": self.strange or {},
             "goes_with": self.follows,
         }
 
-    def cells(self) -> tuple[str, str, str]:
+    def cells(self) -> tuple[str, str, str, str]:
         """The line as text."""
         if self.category.status == "planned":
-            return self.category.id, "PLANNED", "not carried out yet"
+            return self.category.id, "PLANNED", "", "not carried out yet"
         if not self.swept:
-            return self.category.id, "-", f"goes with {', '.join(self.follows)}"
+            return self.category.id, "-", "", f"goes with {', '.join(self.follows)}"
         due = output.number(self.due or 0) + ("" if self.complete else " or more")
-        return self.category.id, due, output.counts(self.strange or {})
+        oldest = f"{self.oldest:%Y-%m-%d %H:%M}Z" if self.oldest else ""
+        return self.category.id, due, oldest, output.counts(self.strange or {})
 
 
 def _row(category: Category) -> _Row:
@@ -143,10 +150,13 @@ async def _survey(app: Product, rows: Sequence[_Row], most: int) -> dict[str, _R
             category = row.category
             tell(f"looking through {category.id}")
             try:
-                due, strange = await app.sweeps.survey(category, most=most)
+                seen = await app.sweeps.survey(category, most=most)
             except TransientError as error:
                 raise TransientError(f"category {category.id}: {error}") from error
-            found[category.id] = _Row(category=category, due=due, complete=due < most, strange=strange)
+            complete = seen.due < most
+            found[category.id] = _Row(
+                category=category, due=seen.due, oldest=seen.oldest, complete=complete, strange=seen.strange
+            )
     return found
 
 

@@ -18,6 +18,7 @@ from typing import Any, assert_never
 
 from shared.errors import PermanentError
 from shared.model import (
+    Action,
     AlreadyGone,
     Blocked,
     Cause,
@@ -101,13 +102,16 @@ def record_event(
     event_type, said = _outcome(outcome)
     data: dict[str, Any] = {
         "category": record.category,
-        "rule": record.rule,
         "clause": clause,
         "policy": policy_digest,
         "cause": _cause(cause),
         "record": record_pseudonym,
         "outcome": said,
     }
+    if record.action is Action.LEAVE:  # the record itself stays: already_gone says that it named the person no more
+        data["action"] = record.action.value
+    if record.rule is not None:
+        data["rule"] = record.rule
     if record.starting_point is not None:
         data["starting_point"] = utc_text(record.starting_point)
     if record.due is not None:

@@ -7,10 +7,9 @@ service by identity. The README's settings table is tested against SETTINGS.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -68,7 +67,7 @@ _RANGES = {
 class Config:
     """The settings, read. A part that a role does not need is read when it is asked for: see `connection`."""
 
-    values: Mapping[str, str]
+    values: Mapping[str, str] = field(repr=False)  # connection strings and the seed are among them
 
     def text(self, name: str) -> str:
         """A setting, or its default. Raises ConfigError when it has neither."""
@@ -124,7 +123,7 @@ class Config:
         text = self.text("LEDGER_SIGNING_SEED")
         try:
             seed = base64.b64decode(text, validate=True)
-        except binascii.Error:
+        except ValueError:
             seed = b""
         if len(seed) != 32:  # noqa: PLR2004 - Ed25519's seed, RFC 8032
             raise ConfigError("setting LEDGER_SIGNING_SEED must be the base64 of exactly 32 bytes")

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
@@ -46,7 +46,10 @@ log = logging.getLogger("retention.gate")
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """What the gate needs. `stores` by `<store>/<account>`; `source` is the events' CloudEvents source."""
+    """What the gate needs. `stores` by `<store>/<account>`; `source` is the events' CloudEvents source.
+
+    `sleep` waits that many seconds before records without an answer are asked for again.
+    """
 
     stores: Mapping[str, RecordStore]
     journals: Journals
@@ -56,6 +59,7 @@ class Gate:
     policy: Policy
     source: str
     clock: Callable[[], datetime]
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def delete(self, records: Sequence[Record], cause: Cause, *, intent_id: str | None = None) -> Outcomes:
         """Carry out each record's action and account for each. Returns the outcomes in the order of `records`.
@@ -118,7 +122,7 @@ class Gate:
         leaver = intent.cause.scope if isinstance(intent.cause, RequestCause) else None
         wait = 0.0
         for attempt in range(ATTEMPTS):
-            await asyncio.sleep(wait)
+            await self.sleep(wait)
             wait = FIRST_WAIT * 2**attempt
             by_store: dict[str, list[int]] = {}
             for ordinal, record in enumerate(intent.records):

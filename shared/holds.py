@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from shared.errors import TransientError
 from shared.model import Cause, Record, RequestCause
@@ -32,7 +33,7 @@ class Hold(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]  # it stands in events: short, and no free text
     kind: HoldKind
     target: str  # the scope's id, the category's id, or the record's locator text
     owner: str

@@ -151,7 +151,7 @@ def decode(data: bytes) -> Intent:
             created=parse_utc(value["created"]),
             records=tuple(decode_record(each) for each in value["records"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise IntegrityError("the journal cannot be read: its form is not ours") from error
 
 

@@ -7,16 +7,17 @@ else is refused with MessageError, which names the field and the remedy and repe
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 
 from shared.errors import PermanentError
-from shared.model import utc_text
+from shared.model import parse_utc, utc_text
 
 MAX_BYTES = 64 * 1024
+CLOCK_SKEW = timedelta(minutes=5)  # a sender whose clock is a little ahead is not refused
 _REMEDIES = {
     "version": "write the number 1",
     "type": "write erase or run",
@@ -45,6 +46,16 @@ Id = Annotated[str, Field(min_length=1, max_length=128)]
 Note = Annotated[str, Field(min_length=1, max_length=200)]
 
 
+def _moment(value: object) -> datetime:
+    """RFC 3339 only: pydantic would take a number of seconds too, and a time that UTC does not have."""
+    if not isinstance(value, str):
+        raise ValueError("no text")  # noqa: TRY004 - pydantic collects ValueError, and lets TypeError through
+    return parse_utc(value)
+
+
+Moment = Annotated[datetime, PlainValidator(_moment)]
+
+
 class Subject(BaseModel):
     """Whom a request is about: exactly one of the three."""
 
@@ -68,7 +79,7 @@ class Erase(_Form):
     subject: Subject
     requested_by: Note
     identity_verified_by: Note
-    received_at: AwareDatetime | None = Field(default=None, strict=False)
+    received_at: Moment | None = None
 
 
 class Run(_Form):
@@ -124,7 +135,7 @@ def parse(body: bytes) -> Erase | Run | Work | SliceOrder | Doorbell:
         message = _Envelope.model_validate_json(json.dumps(value)).retention
     except (ValidationError, RecursionError) as error:
         raise MessageError(_explain(error)) from None
-    if isinstance(message, Erase) and message.received_at and message.received_at > datetime.now(UTC):
+    if isinstance(message, Erase) and message.received_at and message.received_at > datetime.now(UTC) + CLOCK_SKEW:
         raise MessageError(f"retention.received_at: {_REMEDIES['received_at']}")
     return message
 
@@ -150,7 +161,8 @@ def _explain(error: ValidationError | RecursionError) -> str:
 def request_id_of(body: bytes) -> str | None:
     """The request id of a message that is otherwise refused, when it holds a valid one."""
     try:
-        return str(UUID(json.loads(body)["retention"]["id"]))
+        fields = json.loads(body)["retention"]
+        return str(UUID(fields.get("id") or fields["request"]))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 

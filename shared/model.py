@@ -29,7 +29,11 @@ def parse_utc(text: str) -> datetime:
     """Read what utc_text wrote, or any RFC 3339 time with an offset. Raises ValueError, also for a naive time."""
     moment = datetime.fromisoformat(text)
     aware("time", moment)
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        message = "the time is before the year 1 or after the year 9999 in UTC"
+        raise ValueError(message) from None
 
 
 class ScopeKind(StrEnum):
@@ -86,12 +90,15 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One governed record as a listing saw it: the delete is conditional on exactly this `etag`."""
+    """One governed record as a listing saw it: the delete is conditional on exactly this `etag`.
+
+    `rule`, `starting_point` and `due` say which period is over; a record found for a request has none of them.
+    """
 
     locator: Locator
     etag: str
     category: str
-    rule: str
+    rule: str | None = None
     scope: Scope | None = None
     starting_point: datetime | None = None
     due: datetime | None = None
@@ -143,7 +150,10 @@ class Left:
 
 @dataclass(frozen=True, kw_only=True)
 class AlreadyGone:
-    """The record was not there. Who deleted it is unknown (it may have been an attempt whose answer was lost)."""
+    """The record was not there; for a leave: it named the person no more.
+
+    Who did it is unknown (it may have been an attempt whose answer was lost).
+    """
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,6 +87,7 @@ def total(progress: Sequence[SliceProgress]) -> SliceProgress:
         done=True,
         expired=sum(each.expired for each in progress),
         forwarded=sum(each.forwarded for each in progress),
+        uncounted=sum(each.uncounted for each in progress),
         outcomes=outcomes,
         strange=strange,
     )

@@ -42,10 +42,13 @@ class RunDocument(_Form):
 class SliceProgress(_Form):
     """How far a slice is: `cursor` resumes it; `expired` records were found, `outcomes` counts what became of them.
 
-    `forwarded` counts those that started an erasure of their person or home in place of a deletion.
+    `forwarded` counts those that started an erasure of their person or home in place of a deletion. `intent` is the
+    unit at the gate, "" when none is; `uncounted` counts the units whose outcomes the log alone knows, after a crash.
     """
 
     cursor: str = ""
+    intent: str = ""
+    uncounted: int = 0
     done: bool = False
     expired: int = 0
     forwarded: int = 0

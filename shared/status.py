@@ -22,6 +22,9 @@ from shared.requests.documents import ParkedMessage, RequestDocument, State
 from shared.runs import Runs, SliceProgress, read
 from shared.stores.interface import ObjectStore
 
+SHOWN = 5
+"""Requests and messages that need a person are named up to this number, and counted beyond it."""
+
 # ---------------------------------------------------------------- one request
 
 
@@ -69,8 +72,8 @@ async def request_status(request: str, *, requests: ObjectStore, parking: Object
 class CategoryStatus:
     """The latest run of an enforced category; `run` is None before the first.
 
-    `open_slices` of its `slices` are not done. `follows` names the categories that this one's records go with; where
-    all of its rules are such, it has no runs.
+    `open_slices` of its `slices` are not done; `uncounted` units have outcomes that the log alone knows. `follows`
+    names the categories that this one's records go with; where all of its rules are such, it has no runs.
     """
 
     category: str
@@ -82,6 +85,7 @@ class CategoryStatus:
     open_slices: int = 0
     expired: int = 0
     forwarded: int = 0
+    uncounted: int = 0
     outcomes: Mapping[str, int]
     strange: Mapping[str, int]
 
@@ -117,8 +121,18 @@ class LogStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Parked:
+    """A parked message: from which queue, when, why, and the request id where it held one. Nothing of its body."""
+
+    queue: str
+    at: datetime
+    reason: str
+    request: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Status:
-    """Everything, as of the store's clock. `requests` counts by state."""
+    """Everything, as of the store's clock. `requests` counts by state, `undecided` are the ids that need a person."""
 
     at: datetime
     categories: Sequence[CategoryStatus]
@@ -126,7 +140,9 @@ class Status:
     open: Waiting
     settled: Waiting
     requests: Mapping[str, int]
+    undecided: Sequence[str]
     parked: int
+    latest_parked: Sequence[Parked]
     logs: Sequence[LogStatus]
     attention: Sequence[str] = ()
 
@@ -146,7 +162,7 @@ class Gathering:
     async def gather(self) -> Status:
         """Read all of it, side by side. Raises TransientError that names the store without an answer."""
         at = await self.journals.now()
-        categories, (still_open, settled), requests, parked, logs = await asyncio.gather(
+        categories, (still_open, settled), (requests, undecided), (parked, latest_parked), logs = await asyncio.gather(
             asyncio.gather(*(self._category(category) for category in self.policy.enforced())),
             self._waiting(),
             self._requests(),
@@ -160,7 +176,9 @@ class Gathering:
             open=still_open,
             settled=settled,
             requests=requests,
+            undecided=undecided,
             parked=parked,
+            latest_parked=latest_parked,
             logs=logs,
         )
         return replace(found, attention=attention(found, after=self.after))
@@ -186,8 +204,9 @@ class Gathering:
             open_slices=open_slices,
             expired=totals.expired,
             forwarded=totals.forwarded,
-            outcomes=totals.outcomes,
-            strange=totals.strange,
+            uncounted=totals.uncounted,
+            outcomes=dict(totals.outcomes),
+            strange=dict(totals.strange),
         )
 
     async def _waiting(self) -> tuple[Waiting, Waiting]:
@@ -200,11 +219,24 @@ class Gathering:
                 still_open = still_open.and_one(entry.modified)
         return still_open, settled
 
-    async def _requests(self) -> Mapping[str, int]:
-        return Counter([entry.metadata.get("state", "") async for entry in self.requests.list()])
+    async def _requests(self) -> tuple[Mapping[str, int], list[str]]:
+        """Counts by state, and the ids of those that need a person."""
+        entries = [(entry.name, entry.metadata.get("state", "")) async for entry in self.requests.list()]
+        undecided = [name.removesuffix(".json") for name, state in entries if state == State.NEEDS_ATTENTION]
+        return dict(Counter(state for _, state in entries)), undecided
 
-    async def _parked(self) -> int:
-        return len([entry.name async for entry in self.parking.list()])
+    async def _parked(self) -> tuple[int, list[Parked]]:
+        """How many messages are parked, and the latest SHOWN of them."""
+        entries = sorted([(entry.modified, entry.name) async for entry in self.parking.list()])
+        held = [await read(self.parking, name, ParkedMessage) for _, name in entries[-SHOWN:]]
+        found = [
+            Parked(
+                queue=each.value.queue, at=each.value.parked_at, reason=each.value.reason, request=each.value.request
+            )
+            for each in held
+            if each
+        ]
+        return len(entries), found
 
     async def _logs(self) -> list[LogStatus]:
         return [await self._log(year) for year in await years_of(self.ledger)]
@@ -235,10 +267,16 @@ class Gathering:
 
 def attention(found: Status, *, after: timedelta) -> list[str]:
     """What an operator must look at; `after` is how old a journal may be."""
-    said = [f"{found.parked} messages are parked: `retention request status ID` says why"] if found.parked else []
-    undecided = found.requests.get(State.NEEDS_ATTENTION, 0)
-    if undecided:
-        said.append(f"{undecided} requests need a person: `retention request status ID` says why")
+    said = [
+        f"request {each} needs a person: `retention request status ID` says why" for each in found.undecided[:SHOWN]
+    ]
+    if found.undecided[SHOWN:]:
+        said.append(f"more requests that need a person: {len(found.undecided) - SHOWN}")
+    for each in found.latest_parked:
+        whose = f" of request {each.request}" if each.request else ""
+        said.append(f"a message{whose} is parked, from queue {each.queue}: {each.reason}")
+    if found.parked > len(found.latest_parked):
+        said.append(f"more messages that are parked: {found.parked - len(found.latest_parked)}")
     if found.open.older_than(found.at - after):
         said.append("journals are open for longer than they should be: does the watch run?")
     if found.settled.older_than(found.at - after):

@@ -9,24 +9,35 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from shared import audit, messages
-from shared.deletion import Gate, count
+from shared.deletion import Gate, count, new_intent_id
 from shared.errors import ChangedError, ConfigError, ExistsError, PermanentError
 from shared.keys import name_of
-from shared.model import Record, ScopeKind, SweepCause
+from shared.model import Outcome, Record, ScopeKind, SweepCause
 from shared.plan import Finish, Post, Start, Step, Wait, decide
 from shared.plan import Queue as QueueStep
 from shared.policy import Category, Follows, Policy, Rule
-from shared.runs import Current, PlannedSlice, RunDocument, Runs, SliceProgress
-from shared.stores.interface import Page, Queue, RecordStore, Slice
+from shared.runs import Current, PlannedSlice, RunDocument, Runs, SliceProgress, Version
+from shared.stores.interface import Queue, RecordStore, Slice
 
 log = logging.getLogger("retention.sweep")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What a run would find now: how many records are due, since when the oldest, and what is strange, by reason."""
+
+    due: int
+    oldest: datetime | None
+    strange: Mapping[str, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +116,8 @@ class Sweeps:
 
     async def _start(self, category: Category, etag: str | None) -> None:
         document = await self.plan(category)
-        if document.slices:  # a crash after this leaves a document that no category points to: nothing came of it
+        if document.slices or document.strange:
+            # a crash after this leaves a document that no category points to: nothing came of it
             document = await self.runs.add(document)
         current = Current(run=document.run, started=document.started, slices=len(document.slices))
         await self.runs.set_current(category.id, current, etag)
@@ -122,7 +134,7 @@ class Sweeps:
             slices += [PlannedSlice(rule=rule.id, now=now, bounds=part.bounds) for part in division.parts]
             strange.update(division.strange)
         return RunDocument(
-            run=f"{category.id}-{started:%Y%m%dT%H%M%SZ}",
+            run=f"{category.id}-{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",  # two may start in one second
             category=category.id,
             policy=self.policy.digest,
             started=started,
@@ -157,10 +169,12 @@ class Sweeps:
                 "expired": totals.expired,
                 "forwarded": totals.forwarded,
                 "outcomes": dict(totals.outcomes),
+                "uncounted": totals.uncounted,
                 "strange": dict(strange),
             },
         )
-        outbox = event.decode() if totals.expired or strange else None
+        # What a crash kept from being counted was deleted all the same: only a run that had no work goes unsaid.
+        outbox = event.decode() if current.slices or strange else None
         update = {"finished": now, "totals": totals, "outbox": outbox}
         await self.runs.set_current(category.id, current.model_copy(update=update), etag)
 
@@ -181,55 +195,60 @@ class Sweeps:
         document = await self.runs.document(order.category, order.run)
         if document is None or not 0 <= order.slice < len(document.slices):
             raise PermanentError("the message names a slice that no run has")
+        held = await self.runs.progress(order.category, order.run, order.slice)
+        if held.value.done:
+            return held.value
+        try:
+            return await self._sweep(order, document, held, hurry)
+        except (ChangedError, ExistsError):
+            log.info("another worker is on slice %d of %s", order.slice, order.run)
+            return held.value
+
+    async def _sweep(
+        self,
+        order: messages.SliceOrder,
+        document: RunDocument,
+        held: Version[SliceProgress],
+        hurry: Callable[[], bool],
+    ) -> SliceProgress:
         planned = document.slices[order.slice]
         category = self.policy.category(order.category)
         rule = next((r for r in category.rules if r.id == planned.rule), None)
-        held = await self.runs.progress(order.category, order.run, order.slice)
-        progress, etag = held.value, held.etag
-        if progress.done:
-            return progress
+        if held.value.intent:  # an earlier worker was at the gate: its unit is finished, and counted where that can be
+            held = await self._record(order, held, _counted(held.value, await self.gate.recover(held.value.intent)))
         if rule is None or category.status != "enforced":
-            done = progress.model_copy(update={"done": True, "strange": {"rule left the policy": 1}})
-            await self.runs.set_progress(order.category, order.run, order.slice, done, etag)
-            return done
+            strange = {**held.value.strange, "rule left the policy": 1}
+            return (await self._record(order, held, {"done": True, "strange": strange})).value
+        part = Slice(bounds=planned.bounds)
         pages = self._store(category).expired(
-            category, rule, Slice(bounds=planned.bounds), now=planned.now, cursor=progress.cursor, size=self.unit
+            category, rule, part, now=planned.now, cursor=held.value.cursor, size=self.unit
         )
-        try:
-            async for page in pages:
-                progress = await self._page(document, order.slice, rule, page, progress)
-                etag = await self.runs.set_progress(order.category, order.run, order.slice, progress, etag)
-                if not progress.done and hurry():
-                    await self._send(order.category, order.run, order.slice, order.attempt, hop=order.hop + 1)
-                    return progress
-        except (ChangedError, ExistsError):
-            log.info("another worker is on slice %d of %s", order.slice, order.run)
-        return progress
+        async for page in pages:
+            change: dict[str, Any] = {}
+            if rule.action == "delete" and page.records:
+                intent = new_intent_id()
+                held = await self._record(order, held, {"intent": intent})
+                cause = SweepCause(run=order.run, slice=order.slice)
+                change = _counted(held.value, await self.gate.delete(page.records, cause, intent_id=intent))
+            elif page.records:
+                for record in page.records:
+                    await self._forward(record, rule, document.started)
+                number = len(page.records)
+                change = {"expired": held.value.expired + number, "forwarded": held.value.forwarded + number}
+            strange = Counter(held.value.strange) + Counter(page.strange)
+            change |= {"cursor": page.cursor, "done": page.cursor == "", "strange": strange}
+            held = await self._record(order, held, change)
+            if not held.value.done and hurry():
+                await self._send(order.category, order.run, order.slice, order.attempt, hop=order.hop + 1)
+                break
+        return held.value
 
-    async def _page(
-        self,
-        document: RunDocument,
-        number: int,
-        rule: Rule,
-        page: Page,
-        progress: SliceProgress,
-    ) -> SliceProgress:
-        outcomes: Counter[str] = Counter(progress.outcomes)
-        forwarded = progress.forwarded
-        if rule.action == "delete":
-            outcomes += count(await self.gate.delete(page.records, SweepCause(run=document.run, slice=number)))
-        else:
-            for record in page.records:
-                await self._forward(record, rule, document.started)
-            forwarded += len(page.records)
-        return SliceProgress(
-            cursor=page.cursor,
-            done=page.cursor == "",
-            expired=progress.expired + len(page.records),
-            forwarded=forwarded,
-            outcomes=outcomes,
-            strange=Counter(progress.strange) + Counter(page.strange),
-        )
+    async def _record(
+        self, order: messages.SliceOrder, held: Version[SliceProgress], change: Mapping[str, Any]
+    ) -> Version[SliceProgress]:
+        value = held.value.model_copy(update=change)
+        etag = await self.runs.set_progress(order.category, order.run, order.slice, value, held.etag)
+        return Version(value=value, etag=etag)
 
     async def _forward(self, record: Record, rule: Rule, started: datetime) -> None:
         """Start the erasure of the person or home a record is about: the same path as a person's own request.
@@ -257,11 +276,12 @@ class Sweeps:
 
     # ------------------------------------------------------------ the dry run
 
-    async def survey(self, category: Category, *, most: int) -> tuple[int, Mapping[str, int]]:
-        """Count what a run would find now, up to `most` records, and what is strange. Deletes and writes nothing."""
+    async def survey(self, category: Category, *, most: int) -> Survey:
+        """Look at what a run would find now, up to about `most` records. Deletes and writes nothing."""
         document = await self.plan(category)
         strange: Counter[str] = Counter(document.strange)
         found = 0
+        oldest: datetime | None = None
         for planned in document.slices:
             rule = next(r for r in category.rules if r.id == planned.rule)
             part = Slice(bounds=planned.bounds)
@@ -271,9 +291,10 @@ class Sweeps:
             async for page in pages:
                 found += len(page.records)
                 strange.update(page.strange)
+                oldest = min((d for d in (oldest, *(r.due for r in page.records)) if d), default=None)
                 if found >= most:
-                    return found, strange
-        return found, strange
+                    return Survey(due=found, oldest=oldest, strange=strange)
+        return Survey(due=found, oldest=oldest, strange=strange)
 
     def _store(self, category: Category) -> RecordStore:
         return record_store(self.stores, category)
@@ -283,6 +304,16 @@ class Sweeps:
         if category is None:
             raise PermanentError("no such category is enforced: `retention policy show` lists them")
         return category
+
+
+def _counted(progress: SliceProgress, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """What the progress becomes when the unit at the gate had these outcomes; none: the log alone knows them."""
+    return {
+        "intent": "",
+        "expired": progress.expired + len(outcomes),
+        "outcomes": Counter(progress.outcomes) + count(outcomes),
+        "uncounted": progress.uncounted + (not outcomes),
+    }
 
 
 def record_store(stores: Mapping[str, RecordStore], category: Category) -> RecordStore:

@@ -8,6 +8,7 @@ restarts a server starts its own (`local.servers.running`).
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import pytest_socket
 
@@ -15,6 +16,8 @@ from local import servers
 from local.processes import Process, free_port
 
 UNIT = Path(__file__).parent / "unit"
+hypothesis.settings.register_profile("no-deadline", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("no-deadline")
 
 
 @pytest.fixture(autouse=True)

@@ -19,10 +19,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from aiohttp import ClientError
 from azure.core.exceptions import AzureError
 
 from local import servers
-from local.demo import evidence
+from local.demo import proof
 from local.demo.app import App, DemoError
 from local.demo.seed import Seed, make_seed
 from local.demo.show import Show, shorten
@@ -40,13 +41,18 @@ _INTERRUPTED = 130
 
 def main() -> int:
     """Read the command line, tell the story, stop the servers; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m local.demo", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m local.demo", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--size", type=_positive, default=1, help="how many times as many homes (1)")
     parser.add_argument("--seed", type=int, default=1, help="the number that all of the data follows from (1)")
-    parser.add_argument("--data", type=Path, default=servers.PROJECT / ".local" / "demo", help="its folder (.local/demo)")
+    parser.add_argument(
+        "--data", type=Path, default=servers.PROJECT / ".local" / "demo", help="its folder (.local/demo)"
+    )
     arguments = parser.parse_args()
     root: Path = arguments.data.resolve()
-    # SIGTERM as Ctrl-C: the servers are stopped in both cases.
+    # SIGTERM as Ctrl-C: the servers are stopped in both cases. A shell may have started us with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     show = Show()
     try:
@@ -57,8 +63,8 @@ def main() -> int:
     except KeyboardInterrupt:
         show.failed("interrupted; the servers are stopped")
         return _INTERRUPTED
-    except (AzureError, DemoError, ProcessError, RetentionError) as error:
-        show.failed(f"{error}\nThe logs: {root / 'logs'}")
+    except (AzureError, ClientError, DemoError, ProcessError, RetentionError) as error:
+        show.failed(str(error))
         return 1
 
 
@@ -92,7 +98,6 @@ def only_local(environment: Mapping[str, str], settings: Mapping[str, str], root
 
 def _on_servers(root: Path, seed: Seed, show: Show) -> bool:
     """Start what the story needs, tell it, and stop everything, whatever happened."""
-    begun = time.monotonic()
     stack = servers.Stack(root, servers.Ports.free())
     environment = only_local(os.environ, stack.settings, root)
     (root / "settings.json").write_text(servers.settings_file(stack.settings))
@@ -104,21 +109,49 @@ def _on_servers(root: Path, seed: Seed, show: Show) -> bool:
     try:
         stack.start()
         runner.start()
-        held = asyncio.run(_tell(root, seed, show, stack, runner, begun))
+        held = asyncio.run(_watched(seed, show, stack, runner))
     except BaseException:
-        show.failed("stopping the servers")
+        show.failed(f"stopping the servers; their logs stay in {shorten(root / 'logs')}")
         raise
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient second Ctrl-C would leave servers behind
         for process in (runner, *reversed(stack.processes)):
             process.stop()
     if not held:
-        show.failed(f"The logs: {root / 'logs'}")
+        show.failed(f"the servers' logs: {shorten(root / 'logs')}")
     return held
 
 
-async def _tell(root: Path, seed: Seed, show: Show, stack: servers.Stack, runner: Process, begun: float) -> bool:
-    for process in (*stack.processes, runner):
+async def _watched(seed: Seed, show: Show, stack: servers.Stack, runner: Process) -> bool:
+    """Tell the story as long as all servers run."""
+    processes = (*stack.processes, runner)
+    for process in processes:
         show.line(f"{process.program.name:<11} {process.url:<24} log {shorten(process.log)}")
+    story = asyncio.create_task(_tell(seed, show, stack, runner))
+    ended = asyncio.create_task(_first_ended(processes))
+    try:
+        await asyncio.wait({story, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if story.done():
+            return story.result()
+        process = ended.result()
+        message = f"{process.program.name} ended by itself. The end of {process.log}:\n{process.log_tail()}"
+        raise DemoError(message)
+    finally:
+        story.cancel()
+        ended.cancel()
+        await asyncio.gather(story, ended, return_exceptions=True)
+
+
+async def _first_ended(processes: tuple[Process, ...]) -> Process:
+    while True:
+        for process in processes:
+            if process.pid is None:
+                return process
+        await asyncio.sleep(1)
+
+
+async def _tell(seed: Seed, show: Show, stack: servers.Stack, runner: Process) -> bool:
+    begun, root = time.monotonic(), stack.root
     config = load(os.environ)
     await prepare(config)
     async with Product(config) as product:
@@ -128,18 +161,19 @@ async def _tell(root: Path, seed: Seed, show: Show, stack: servers.Stack, runner
         await asyncio.to_thread(runner.wait_ready)
         await story.sweep()
         await story.erase()
-        logs = await story.log(lambda: evidence.collect(product, root / "audit"))
-        await story.count(logs)
-        await story.damage(logs)
-        story.receipt(logs)
-        return story.further(time.monotonic() - begun)
+        logs = await proof.log_stage(product, app, show, root)
+        await proof.count_stage(seed, story.asked, stack.settings, logs, show)
+        await proof.damage_stage(logs, story.leaver_request, show, root)
+        proof.receipt_stage(logs, story.leaver_request, show)
+    proof.further_stage(logs, story.leaver_request, show, root, time.monotonic() - begun)
+    return show.held
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        message = "write a whole number from 1 on"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from shared.requests.documents import RequestDocument, State
 from shared.runs import Current
 from shared.wiring import TOPIC, Product
 
-STALLED_SECONDS = 90.0
+STALLED_SECONDS = 180.0
 _POLL_SECONDS = 0.3
 _OPEN = (State.ACCEPTED, State.WORKING)
 

@@ -54,7 +54,7 @@ def members_left(seed: Seed, people: Collection[str]) -> dict[str, list[str]]:
 
 def due(seed: Seed) -> Counter[str]:
     """How many records of each category outlived their period before the story began."""
-    fates = [(_category(record), _fate(record, seed.now, (), ())) for record in [*seed.blobs, *seed.items]]
+    fates = [(_category(record), _fate(record, seed.now, (), ())) for record in seed.records]
     return Counter(category for category, fate in fates if fate in ("expired", "blocked"))
 
 
@@ -65,7 +65,7 @@ def count(seed: Seed, asked: Collection[str], stored: Stored) -> list[Row]:
     empty = {home for home, left in members.items() if not left}
     tallies: dict[str, Counter[str]] = {}
     known: set[tuple[str, str]] = set()
-    for record in [*seed.blobs, *seed.items]:
+    for record in seed.records:
         fate = _fate(record, seed.now, people, empty)
         key = record.name if isinstance(record, Blob) else key_of(record.partition, record.body["id"])
         known.add((record.container, key))
@@ -76,7 +76,7 @@ def count(seed: Seed, asked: Collection[str], stored: Stored) -> list[Row]:
         tally["present"] += there
         tally["left over"] += there and fate in ("expired", "erased")
         tally["wrongly gone"] += not there and fate in ("kept", "blocked")
-        if there and record.container == "homes":
+        if there and fate == "kept" and record.container == "homes":
             now_in = stored["homes"][key]["members"]
             home = key.partition("/")[0]
             tally["left over"] += len(set(now_in) - set(members[home]))

@@ -11,7 +11,6 @@ from shared.ledger.checkpoint import Verifier
 from shared.ledger.log import years
 from shared.ledger.reader import Live, download, entries
 from shared.ledger.source import Folder
-from shared.ledger.tiles import WIDTH
 from shared.ledger.verify import Report, verify
 from shared.wiring import Product
 
@@ -61,9 +60,8 @@ async def damage(log: Log, index: int, copy: Path) -> Damage:
     """Copy the log to `copy`, turn one bit of one entry's outcome there, and verify the copy."""
     shutil.copytree(log.folder, copy)
     entry = canonical(log.events[index])
-    number = f"{index // WIDTH % 1000:03d}"
     bundles = [path for path in (copy / "tile" / "entries").rglob("*") if path.is_file()]
-    bundle = next(path for path in bundles if number in path.as_posix() and entry in path.read_bytes())
+    bundle = next(path for path in bundles if entry in path.read_bytes())
     data = bytearray(bundle.read_bytes())
     at = data.index(entry) + entry.index(b'"name":"') + len(b'"name":"')
     before = bytes(data[at - 8 : at + 8])

@@ -1,6 +1,6 @@
 """The invented company's data: what is stored, and since when. Deterministic for one seed number and one `now`. Pure.
 
-Six weeks of operation log, two weeks of camera pictures, 45 nightly backups, and the people the story is about (`Cast`).
+Six weeks of operation log, two weeks of camera pictures, 45 nightly backups, and the story's people (`Cast`).
 Every age keeps an hour's distance from the period that decides over it, so that no record turns due while the demo
 runs. All names are invented; addresses and numbers are from ranges that belong to nobody.
 """
@@ -50,7 +50,7 @@ class Blob:
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """A Cosmos item. `untouched` is for how long nobody wrote to it; negative: for so long it will seem just written."""
+    """A Cosmos item. `untouched`: for how long nobody wrote to it; negative: for so long it will seem just written."""
 
     container: str
     partition: str
@@ -78,6 +78,11 @@ class Seed:
     cast: Cast
     blobs: tuple[Blob, ...]
     items: tuple[Item, ...]
+
+    @property
+    def records(self) -> list[Blob | Item]:
+        """Everything, in one list."""
+        return [*self.blobs, *self.items]
 
     def user(self, user_id: str) -> Mapping[str, Any]:
         """The user's record."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -23,37 +24,41 @@ class Show:
         self._out = out if out.is_terminal else Console(highlight=False, width=_NARROW)
         self._error = Console(stderr=True, highlight=False)
         self._stage = 0
+        self.held = True
 
     def title(self, text: str) -> None:
         """The first line."""
-        self._out.print(Text(text, style="bold"))
+        self._out.print(Text(text, style="bold"), soft_wrap=True)
 
     def stage(self, name: str, says: str) -> None:
         """Begin a stage: one line that says what it shows."""
         self._stage += 1
         self._out.print()
-        self._out.print(Text.assemble((f"{self._stage}. {name}", "bold cyan"), ": ", says))
+        self._out.print(Text.assemble((f"{self._stage}. {name}", "bold cyan"), ": ", says), soft_wrap=True)
 
-    def line(self, text: str, *, good: bool | None = None) -> None:
-        """A result: a fact, or one that is as it must be, or is not."""
-        mark = {None: ("  ", ""), True: ("✓ ", "bold green"), False: ("✗ ", "bold red")}[good]
-        self._out.print(Text.assemble("   ", mark, text), soft_wrap=True)
+    def line(self, text: str) -> None:
+        """A fact."""
+        self._out.print(Text(f"     {text}"), soft_wrap=True)
+
+    def expect(self, text: str, *, held: bool) -> None:
+        """A result that must hold: marked when it does, and when it does not; `held` remembers the latter."""
+        mark = ("✓ ", "bold green") if held else ("✗ ", "bold red")
+        self._out.print(Text.assemble("   ", mark, text, "" if held else "   <-- did not hold"), soft_wrap=True)
+        self.held = self.held and held
 
     def message(self, body: Mapping[str, Any]) -> None:
         """A message as it is sent."""
         for line in json.dumps(body, indent=2, ensure_ascii=False).splitlines():
             self._out.print(Text(f"     {line}", style="dim"))
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers_from: int = 99) -> None:
-        """A table; columns from `numbers_from` on are right-aligned, with thousands set apart."""
-        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: bool = False) -> None:
+        """A table; of `numbers` all columns but the first are right-aligned and close together."""
+        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1 if numbers else 2, 0, 0))
         for number, column in enumerate(columns):
-            table.add_column(column, justify="right" if number >= numbers_from else "left", overflow="fold")
+            table.add_column(column, justify="right" if numbers and number else "left", no_wrap=numbers)
         for row in rows:
             table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
-        grid = Table.grid(padding=(0, 0, 0, 5))
-        grid.add_row("", table)
-        self._out.print(grid)
+        self._out.print(Padding(table, (0, 0, 0, 3 if numbers else 5)))
 
     def progress(self) -> Progress:
         """Bars that disappear when their stage is over; nothing where standard error is no terminal."""

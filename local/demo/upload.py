@@ -67,10 +67,14 @@ async def _store(database: DatabaseProxy, items: Iterable[Item], advance: Advanc
 
 
 async def _set_clock(settings: Mapping[str, str], offset: timedelta) -> None:
-    """Set the local Cosmos server's clock, from which `_ts` comes: our server's own lever, see `local.cosmos.levers`."""
+    """Set the local Cosmos server's clock, from which `_ts` comes: a lever of it, see `local.cosmos.levers`."""
     endpoint = settings["COSMOS_MAIN"].partition("AccountEndpoint=")[2].partition(";")[0]
-    async with aiohttp.ClientSession(raise_for_status=True) as session:
-        await session.post(f"{endpoint}_local/clock", json={"offset_seconds": offset.total_seconds()})
+    order = {"offset_seconds": offset.total_seconds()}
+    async with (
+        aiohttp.ClientSession(raise_for_status=True) as session,
+        session.post(f"{endpoint}_local/clock", json=order) as answer,
+    ):
+        await answer.read()
 
 
 def _content(blob: Blob) -> tuple[str, bytes]:

@@ -1,7 +1,7 @@
 """A local Service Bus: an AMQP 1.0 server for the unchanged azure-servicebus SDK (7.15), on the standard library alone.
 
-Start: ``python -m local.servicebus --data DIR --port N --entities FILE``; it prints ``ready sb://HOST:PORT``. Clients
-use
+Start: ``python -m local.servicebus --data DIR --port N --entities FILE``; it prints ``ready sb://HOST:PORT`` when it
+listens, and ends on SIGTERM. Clients use
 ``Endpoint=sb://127.0.0.1:PORT;SharedAccessKeyName=RootManageSharedAccessKey;SharedAccessKey=SAS_KEY_VALUE;UseDevelopmentEmulator=true;``
 and can be pointed at Microsoft's emulator or at Azure instead; the entities file is the emulator's ``Config.json``.
 

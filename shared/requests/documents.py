@@ -68,7 +68,7 @@ class ParkedMessage(_Form):
 
 
 class RequestDocument(_Form):
-    """A request. `digest` is the SHA-256 of the message's body: the same id with another body is refused.
+    """A request. `digest` is of what is asked about whom: the same id with another digest is refused.
 
     `subject` is kept as given only while nobody is resolved; `scope` is (kind, internal id) once somebody is.
     `homes` are the person's homes at the time of asking. Times are UTC.
@@ -137,7 +137,8 @@ class Requests:
         return Version(value=cleared, etag=etag)
 
     async def _write(self, document: RequestDocument, etag: str | None) -> str:
-        return await write(self.objects, f"{document.id}.json", document, etag, metadata={"state": document.state})
+        metadata = {"state": document.state.value} | ({"outbox": "waiting"} if document.outbox else {})
+        return await write(self.objects, f"{document.id}.json", document, etag, metadata=metadata)
 
     async def event(
         self, kind: audit.EventType, document: RequestDocument, time: datetime, data: Mapping[str, Any]

@@ -23,7 +23,7 @@ from shared.errors import ExistsError, PermanentError, TransientError
 from shared.model import Blocked, Held, Locator, Outcome, Record, RequestCause, Retained, Scope, ScopeKind, utc_text
 from shared.policy import Category, Policy
 from shared.requests.documents import RequestDocument, Requests, State, Unit
-from shared.requests.scopes import backups_until, session_of, shared_category
+from shared.requests.scopes import HAS_USERS, backups_until, session_of, shared_category
 from shared.runs import Version, write
 from shared.stores.interface import ObjectStore, Queue, RecordStore
 from shared.sweep import record_store
@@ -97,6 +97,7 @@ class _Attempt:
     scope: Scope
     hurry: Callable[[], bool]
     shared: Category = field(init=False)
+    stay: dict[Locator, Outcome] = field(default_factory=dict)  # this attempt looks at every record that is left
 
     def __post_init__(self) -> None:
         self.shared = shared_category(self.eraser.policy)
@@ -114,11 +115,13 @@ class _Attempt:
         if self.scope.kind is ScopeKind.PERSON:
             await self._erase(self.shared, self.scope)
         homes = [Scope(kind=ScopeKind.HOME, id=home) for home in self.document.homes or ()]
-        for home in homes:
-            await self._erase_if_empty(home)
+        erased = [await self._erase_if_empty(home) for home in homes]
         if self.scope.kind is ScopeKind.PERSON:
             for category in self._personal():
                 await self._erase(category, self.scope)
+        elif not all(erased):  # somebody joined since intake: nothing was erased, and the register must not say so
+            await self._close(HAS_USERS)
+            return
         await self._register()
         await self._close()
 
@@ -136,22 +139,31 @@ class _Attempt:
         pages = store.of_scope(self.shared, self.scope, size=self.eraser.unit)
         return [record.scope async for page in pages for record in page.records if record.scope is not None]
 
-    async def _erase_if_empty(self, home: Scope) -> None:
+    async def _erase_if_empty(self, home: Scope) -> bool:
         """The home's own record first, on condition that it is still the empty one; then all that belongs to it.
 
         Its record gone is the moment after which nobody can join. A crash after it is resumed from the document,
-        which lists the home; one that was never listed is found by the sweep of homes without users.
+        which lists the home; one that was never listed is found by the sweep of homes without users. False when it
+        has members. A record that has to stay keeps the rest with it: somebody may join.
         """
         store = record_store(self.eraser.stores, self.shared)
-        if not await store.empty(self.shared, home):
-            return
-        async for page in store.of_scope(self.shared, home, size=self.eraser.unit):
-            await self._gate(self.shared, page.records)
-        if not await store.empty(self.shared, home):
-            return  # somebody joined in time: the home is theirs
+        for _ in range(ROUNDS):
+            pages = store.of_scope(self.shared, home, size=self.eraser.unit)
+            records = [record async for page in pages for record in page.records]
+            if not records:
+                break
+            # Asked after the listing: whoever joins from here on makes it another version, which is not deleted.
+            if not await store.empty(self.shared, home):
+                return False
+            await self._gate(self.shared, records)
+            if any(record.locator in self.stay for record in records):
+                return True
+        else:
+            raise TransientError(f"a home changes as fast as it is erased: request {self.document.id}")
         for category in self.eraser.policy.enforced():
             if category.id != self.shared.id and home.kind in category.find:
                 await self._erase(category, home)
+        return True
 
     def _personal(self) -> list[Category]:
         """The categories with records of a person's own; the one that identifies people comes last."""
@@ -171,17 +183,16 @@ class _Attempt:
         with suppress(ExistsError):
             await write(self.eraser.register, name, entry, None)
 
-    async def _close(self) -> None:
+    async def _close(self, reason: str = "") -> None:
+        """Done; or needs attention: for the reason given, or because records had to stay."""
         now = self.eraser.clock()
-        outcomes = self.document.outcomes()
-        kept = {n: sum(c.get(n, 0) for c in outcomes.values()) for n in ("held", "blocked", "retained")}
-        stayed = ", ".join(f"{count} {name}" for name, count in kept.items() if count)
+        stayed = ", ".join(f"{number} {name}" for name, number in sorted(count([*self.stay.values()]).items()))
         until = backups_until(self.eraser.policy, now)
-        data = {"outcomes": outcomes, "in_backups_until": utc_text(until)}
-        kind, state, reason = audit.EventType.REQUEST_COMPLETED, State.DONE, ""
-        if stayed:
+        data = {"outcomes": self.document.outcomes(), "in_backups_until": utc_text(until)}
+        kind, state = audit.EventType.REQUEST_COMPLETED, State.DONE
+        reason = reason or (f"some records had to stay: {stayed}" if stayed else "")
+        if reason:
             kind, state = audit.EventType.REQUEST_NEEDS_ATTENTION, State.NEEDS_ATTENTION
-            reason = f"some records had to stay: {stayed}"
             data["reason"] = reason
             log.error("ALARM request %s needs attention: %s", self.document.id, reason)
         event = await self.eraser.requests.event(kind, self.document, now, data)
@@ -192,31 +203,33 @@ class _Attempt:
     async def _erase(self, category: Category, scope: Scope) -> None:
         """Find the scope's records and give them to the gate, again and again until only those are left that stay."""
         store = record_store(self.eraser.stores, category)
-        stay: set[Locator] = set()
         for _ in range(ROUNDS):
             found = False
             async for page in store.of_scope(category, scope, size=self.eraser.unit):
-                records = [record for record in page.records if record.locator not in stay]
-                outcomes = await self._gate(category, records)
-                pairs = zip(records, outcomes, strict=True)
-                stay |= {record.locator for record, outcome in pairs if isinstance(outcome, Held | Blocked | Retained)}
+                records = [record for record in page.records if record.locator not in self.stay]
+                await self._gate(category, records)
                 found = found or bool(records)
             if not found:
                 return
         raise TransientError(f"records of {category.id} appear as fast as they are erased: request {self.document.id}")
 
-    async def _gate(self, category: Category, records: Sequence[Record]) -> Sequence[Outcome]:
+    async def _gate(self, category: Category, records: Sequence[Record]) -> None:
         """One unit through the gate; the document names its intent before and its outcomes after."""
         if not records:
-            return ()
+            return
         intent = new_intent_id()
         await self._update(work=(*self.document.work, Unit(intent=intent, category=category.id)))
         cause = RequestCause(request=self.document.id, scope=self.scope)
         outcomes = await self.eraser.gate.delete(records, cause, intent_id=intent)
         await self._account(intent, outcomes)
-        if self.hurry():
+        stay = {
+            record.locator: outcome
+            for record, outcome in zip(records, outcomes, strict=True)
+            if isinstance(outcome, Held | Blocked | Retained)
+        }
+        self.stay |= stay
+        if self.hurry() and len(stay) < len(records):  # a continuation meets again what stays: it alone is no progress
             raise OutOfTimeError
-        return outcomes
 
     async def _account(self, intent: str, outcomes: Sequence[Outcome]) -> None:
         counts = count(outcomes)

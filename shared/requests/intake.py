@@ -16,11 +16,12 @@ from datetime import datetime
 from dateutil.relativedelta import relativedelta
 
 from shared import audit, messages
-from shared.errors import ExistsError
+from shared.errors import ExistsError, TransientError
 from shared.model import Scope, ScopeKind, utc_text
+from shared.plan import Finish, Post, Start
 from shared.policy import Category, Policy
 from shared.requests.documents import RequestDocument, Requests, State
-from shared.requests.scopes import session_of, shared_category
+from shared.requests.scopes import HAS_USERS, session_of, shared_category
 from shared.stores.interface import Queue, RecordStore
 from shared.sweep import Sweeps, record_store
 
@@ -53,14 +54,18 @@ class Intake:
         now = self.clock()
         match messages.parse(body):
             case messages.Run() as message:
-                await self.sweeps.tick(only=message.categories, forced=True)
+                steps = await self.sweeps.tick(only=message.categories, forced=True)
+                if not any(isinstance(step, Start | Finish | Post) for step in steps.values()):
+                    log.warning("run message %s started nothing: earlier runs are unfinished", message.id)
             case messages.Erase() as message:
-                await self._erase(message, hashlib.sha256(body).hexdigest(), now)
+                await self._erase(message, now)
             case _:
                 raise messages.MessageError("retention.type: write erase or run")
 
-    async def _erase(self, message: messages.Erase, digest: str, now: datetime) -> None:
+    async def _erase(self, message: messages.Erase, now: datetime) -> None:
         request = str(message.id)
+        about = f"{message.type}\0{message.subject.model_dump_json()}"  # when and by whom may be told again otherwise
+        digest = hashlib.sha256(about.encode()).hexdigest()
         held = await self.requests.load(request)
         if held is None:
             document = await self._new(message, digest, now)
@@ -69,9 +74,11 @@ class Intake:
             except ExistsError:  # the same message at the same moment: its document is this one
                 held = await self.requests.load(request)
         if held is None:
-            return
+            raise TransientError("the request's document is not there although its name is taken")
         if held.value.digest != digest:
-            raise messages.MessageError("retention.id: another request has this id; give a new UUID")
+            raise messages.MessageError(
+                "retention.id: another request, about somebody else, has this id; give a new UUID"
+            )
         held = await self.requests.flush(held)
         if held.value.state in (State.ACCEPTED, State.WORKING):
             scope = held.value.scope_value()
@@ -121,7 +128,7 @@ class Intake:
         if not await self._exists(shared, scope):
             return None, "no such home"
         if not await record_store(self.stores, shared).empty(shared, scope):
-            return None, "the home has users: decide about each of them"
+            return None, HAS_USERS
         return scope, ""
 
     async def _exists(self, category: Category, scope: Scope) -> bool:

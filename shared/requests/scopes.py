@@ -8,6 +8,8 @@ from shared.errors import PermanentError
 from shared.model import Scope
 from shared.policy import Category, Member, Policy
 
+HAS_USERS = "the home has users: decide about each of them"
+
 
 def shared_category(policy: Policy) -> Category:
     """The category whose records people share as members: homes. Raises PermanentError where none is enforced."""

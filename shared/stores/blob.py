@@ -25,6 +25,8 @@ from azure.storage.blob.aio import ContainerClient
 from shared.errors import ChangedError, ExistsError, TransientError
 from shared.stores.interface import Entry, Stored
 
+NO_CONTAINER = "ContainerNotFound"  # a fault of ours, not an object that is not there
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -78,9 +80,15 @@ def translated(
     return wrapper
 
 
+def code_of(error: AzureError) -> str:
+    """The service's error code, such as BlobNotFound; the kind of error where there was no answer."""
+    code = getattr(error, "error_code", None)
+    return str(getattr(code, "value", code) or type(error).__name__)
+
+
 def translate(error: AzureError, where: str = "") -> Exception:
     """The error of ours for an error of the Blob SDK. Its text names `where` and the service's error code, no blob."""
-    code = str(getattr(error, "error_code", "") or type(error).__name__)
+    code = code_of(error)
     if isinstance(error, ResourceExistsError):
         return ExistsError(code)
     if isinstance(error, ResourceModifiedError):
@@ -125,7 +133,9 @@ class BlobObjects:
         """Return the object, or None."""
         try:
             answer = await self._container.get_blob_client(self._prefix + name).download_blob()
-        except ResourceNotFoundError:
+        except ResourceNotFoundError as error:
+            if code_of(error) == NO_CONTAINER:
+                raise
             return None
         data = await answer.readall()
         about = answer.properties
@@ -160,7 +170,9 @@ class BlobObjects:
         blob = self._container.get_blob_client(self._prefix + name)
         try:
             await blob.delete_blob(delete_snapshots="include", **condition)
-        except ResourceNotFoundError:
+        except ResourceNotFoundError as error:
+            if code_of(error) == NO_CONTAINER:
+                raise
             if etag is not None:
                 raise ChangedError("the object is gone") from None
 

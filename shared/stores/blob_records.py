@@ -158,9 +158,8 @@ class BlobRecords:
             return (
                 None  # somebody else's: a prefix does not tell them apart by the last level, or by an id with a slash
             )
-        rule = rule or category.rules[0]
         start: datetime = blob.creation_time
-        if isinstance(rule.start, Name | NameOrStored):
+        if rule is not None and isinstance(rule.start, Name | NameOrStored):
             named = parts.times[rule.start.field]
             if named > start:
                 strange[LATE_NAME] += 1
@@ -174,10 +173,10 @@ class BlobRecords:
             locator=Locator(store="blob", account=self.account, container=store.container, key=blob.name),
             etag=quoted(blob.etag),
             category=category.id,
-            rule=rule.id,
+            rule=rule.id if rule else None,
             scope=scope,
-            starting_point=start,
-            due=rule.period.after(start),
+            starting_point=start if rule else None,
+            due=rule.period.after(start) if rule else None,
         )
 
     # ------------------------------------------------------------ deleting
@@ -212,7 +211,7 @@ class BlobRecords:
         match reply.status_code:
             case 202:
                 return "deleted"
-            case 404:
+            case 404 if code == "BlobNotFound":
                 return "missing"
             case 412 if code.startswith("LeaseId"):
                 return "lease"
@@ -220,18 +219,18 @@ class BlobRecords:
                 return "legal-hold"
             case 409 if "Immutab" in code:
                 return "immutability"
-            case 412:
+            case 404 | 412:
                 return await _look(blob, etag)
             case _:
                 return NoAnswer(retry_after=seconds_to_wait(reply.headers))
 
 
 async def _look(blob: Any, etag: str) -> Answer:
-    """After 412: is it another version, or is nothing there? The same version still there proves nothing."""
+    """After 412, or 404 that names no blob: is it another version, or gone? The same version there proves nothing."""
     try:
         about = await blob.get_blob_properties()
-    except ResourceNotFoundError:
-        return "missing"
+    except ResourceNotFoundError as error:  # the container's absence, a wrong setting, proves nothing of the blob
+        return "missing" if getattr(error, "error_code", None) == "BlobNotFound" else NoAnswer()
     except AzureError:
         return NoAnswer()
     return "changed" if quoted(about.etag) != etag else NoAnswer()

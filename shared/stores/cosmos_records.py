@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any
 
 from azure.core import MatchConditions
@@ -113,7 +114,7 @@ class CosmosRecords:
         action = Action.LEAVE if isinstance(finder, Member) else Action.DELETE
         try:
             async for items, _ in self._query(container, query, size, **target):
-                records = [self._record(i, category, category.rules[0], Counter(), action) for i in items]
+                records = [self._record(i, category, None, Counter(), action) for i in items]
                 yield Page(records=[r for r in records if r is not None], cursor="")
         except AzureError as error:
             raise translate(error) from error
@@ -125,7 +126,7 @@ class CosmosRecords:
         found: list[Record] = []
         try:
             async for items, _ in self._query(self._container(category), query, 100):
-                records = [self._record(i, category, category.rules[0], Counter()) for i in items]
+                records = [self._record(i, category, None, Counter()) for i in items]
                 found += [r for r in records if r is not None]
         except AzureError as error:
             raise translate(error) from error
@@ -196,7 +197,7 @@ class CosmosRecords:
         self,
         item: Mapping[str, Any],
         category: Category,
-        rule: Rule,
+        rule: Rule | None,
         strange: Counter[str],
         action: Action = Action.DELETE,
     ) -> Record | None:
@@ -205,8 +206,8 @@ class CosmosRecords:
         if not isinstance(partition, str):
             strange["partition key is no text"] += 1
             return None
-        start = start_of(item, rule)
-        if start is None and isinstance(rule.start, Field) and rule.start.field in item:
+        start = start_of(item, rule) if rule else None
+        if rule and start is None and isinstance(rule.start, Field) and rule.start.field in item:
             strange[NO_TIME] += 1
         owner = category.scope
         scope = None
@@ -219,10 +220,10 @@ class CosmosRecords:
             ),
             etag=item["_etag"],
             category=category.id,
-            rule=rule.id,
+            rule=rule.id if rule else None,
             scope=scope,
             starting_point=start,
-            due=rule.period.after(start) if start else None,
+            due=rule.period.after(start) if rule and start else None,
             action=action,
         )
 
@@ -238,7 +239,7 @@ class CosmosRecords:
                 match_condition=MatchConditions.IfNotModified,
             )
         except AzureError as error:
-            answers[number] = _refusal(error)
+            answers[number] = await self._refusal(where.container, error)
         else:
             answers[number] = "deleted"
 
@@ -277,6 +278,9 @@ class CosmosRecords:
             if not lists:
                 answers[number] = "missing"
                 return
+            if item["_etag"] != record.etag:  # the lists are of another version than the one the patch would change
+                answers[number] = "changed"
+                return
             await container.patch_item(
                 where.key,
                 partition_key=where.partition,
@@ -292,19 +296,30 @@ class CosmosRecords:
                 match_condition=MatchConditions.IfNotModified,
             )
         except AzureError as error:
-            answers[number] = _refusal(error)
+            answers[number] = await self._refusal(where.container, error)
         else:
             answers[number] = "left"
+
+    async def _refusal(self, container: str, error: AzureError) -> Answer:
+        """What an error says of one item. 404 may be the container's, for a wrong setting, or a replica's that is late.
+
+        Then it proves nothing: the container is asked for, and the sub-status is looked at.
+        """
+        status, sub_status = (int(getattr(error, name, None) or 0) for name in ("status_code", "sub_status"))
+        if status == HTTPStatus.NOT_FOUND:
+            try:
+                await self.database.get_container_client(container).read()
+            except AzureError as other:
+                return NoAnswer(retry_after=asked_to_wait(other))
+            if sub_status:
+                return NoAnswer()
+        return _said(status, asked_to_wait(error))
 
 
 def translate(error: AzureError) -> Exception:
     """The error of ours for an error of the Cosmos SDK: its text names the status, never an item."""
     status = getattr(error, "status_code", None) or type(error).__name__
     return TransientError(f"Cosmos DB: {status}", retry_after=asked_to_wait(error))
-
-
-def _refusal(error: AzureError) -> Answer:
-    return _said(int(getattr(error, "status_code", None) or 0), asked_to_wait(error))
 
 
 def _said(status: int, wait: float | None) -> Answer:

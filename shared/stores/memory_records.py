@@ -178,14 +178,14 @@ class MemoryRecords:
                     his = False
             if his:
                 action = Action.LEAVE if isinstance(finder, Member) else Action.DELETE
-                found.append(self._record(category, category.rules[0], (partition, key), held, action))
+                found.append(self._record(category, None, (partition, key), held, action))
         for start in range(0, len(found), size):
             yield Page(records=found[start : start + size], cursor="")
 
     async def find(self, category: Category, field_name: str, value: str) -> Sequence[Record]:
         """Look at every item; letter case apart."""
         return [
-            self._record(category, category.rules[0], key, held)
+            self._record(category, None, key, held)
             for key, held in sorted(self._table(category).items())
             if isinstance(text := held.fields.get(field_name), str) and text.lower() == value.lower()
         ]
@@ -219,9 +219,11 @@ class MemoryRecords:
         ]
         yield from sorted((r for r in records if r.due is not None and r.due <= now), key=_cursor)
 
-    def _record(self, category: Category, rule: Rule, key: Key, held: _Held, action: Action = Action.DELETE) -> Record:
+    def _record(
+        self, category: Category, rule: Rule | None, key: Key, held: _Held, action: Action = Action.DELETE
+    ) -> Record:
         partition, name = key
-        start = _start(held, rule)
+        start = _start(held, rule) if rule else None
         owner = category.scope
         scope_id: object = None
         if owner is not None:
@@ -243,10 +245,10 @@ class MemoryRecords:
             ),
             etag=held.etag,
             category=category.id,
-            rule=rule.id,
+            rule=rule.id if rule else None,
             scope=Scope(kind=owner.kind, id=scope_id) if owner and isinstance(scope_id, str) and scope_id else None,
             starting_point=start,
-            due=rule.period.after(start) if start else None,
+            due=rule.period.after(start) if rule and start else None,
             action=action,
         )
 

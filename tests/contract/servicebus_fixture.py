@@ -25,9 +25,9 @@ from azure.servicebus import (
     ServiceBusSender,
     ServiceBusSubQueue,
 )
+from servicebus_messages import ENTITIES
 
 ROOT = Path(__file__).parents[2]
-ENTITIES = Path(__file__).with_name("servicebus_entities.json")
 CONNECTION = os.environ.get("SERVICEBUS_CONNECTION")
 
 
@@ -156,6 +156,20 @@ def start_bus(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     for server in servers:
         if server.process is not None and server.process.poll() is None:
             server.kill()
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[Server], Bus]]:
+    """Makes clients of the test's own servers."""
+    buses: list[Bus] = []
+
+    def connect(server: Server) -> Bus:
+        buses.append(Bus(connection=server.connection))
+        return buses[-1]
+
+    yield connect
+    for bus in buses:
+        bus.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,11 @@
-"""What the tests of the Service Bus contract suite say about messages."""
+"""What the tests of the Service Bus contract suite say about messages, and the entities that they use."""
 
 import uuid
+from pathlib import Path
 
 from azure.servicebus import ServiceBusReceivedMessage
+
+ENTITIES = Path(__file__).with_name("servicebus_entities.json")
 
 
 def text(message: ServiceBusReceivedMessage) -> str:

@@ -5,18 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from record_stores import Blobs, a_category, all_of, listed
 
 from shared.model import Action, Record, Scope, ScopeKind
 from shared.policy import Category
 from shared.stores.interface import Slice
-
-if TYPE_CHECKING:  # pytest itself imports the fixtures, so that their assertions are rewritten
-    from record_store_fixture import BlobShelf, MemoryShelf
-
-    Blobs = MemoryShelf | BlobShelf
 
 pytest_plugins = ["record_store_fixture"]
 
@@ -30,10 +26,8 @@ DATED = [DATE_FIRST, SUBJECT_FIRST, ONE_LEVEL, DAY_IN_THE_MIDDLE]
 
 
 def governed(shelf: Blobs, layout: str, *, period: str = "P7D", start: str = "name-or-stored") -> Category:
-    from record_store_fixture import category
-
     begins = {"from": start} if start == "stored" else {"from": start, "field": "captured"}
-    return category(
+    return a_category(
         {"kind": "blob", "account": "data", "container": shelf.container, "layout": layout},
         {"start": begins, "period": period},
         belongs_to="home",
@@ -50,32 +44,26 @@ def to_the_second(moment: datetime) -> datetime:
     return moment.replace(microsecond=0)
 
 
-async def test_what_is_due_is_found_exactly_once_and_nothing_else(blobs: Blobs) -> None:
-    from record_store_fixture import listed
-
-    chance = random.Random(1)
-    now = to_the_second(await blobs.records.now(governed(blobs, DATE_FIRST)))
-    for layout in DATED:
-        category = governed(blobs, layout)
-        captured = {
-            named(layout, at, home=f"h{chance.randrange(4)}", name=f"{number}.jpg"): at
-            for number in range(40)
-            for at in [now - timedelta(seconds=chance.randrange(20 * 86_400))]
-        }
-        await blobs.put(category, captured)
-        found = await listed(blobs, category, now=now)
-        assert found.keys == sorted(name for name, at in captured.items() if at + WEEK <= now)
-        assert found.parts <= 3
-        assert max(len(page.records) for page in found.pages) <= 5
-        assert found.strange == {}
-        for name in captured:
-            await blobs.remove(category, name)
+@pytest.mark.parametrize("layout", DATED)
+async def test_what_is_due_is_found_exactly_once_and_nothing_else(blobs: Blobs, layout: str) -> None:
+    chance = random.Random(layout)
+    category = governed(blobs, layout)
+    now = to_the_second(await blobs.records.now(category))
+    captured = {
+        named(layout, at, home=f"h{chance.randrange(4)}", name=f"{number}.jpg"): at
+        for number in range(40)
+        for at in [now - timedelta(seconds=chance.randrange(20 * 86_400))]
+    }
+    await blobs.put(category, captured)
+    found = await listed(blobs, category, now=now)
+    assert found.keys == sorted(name for name, at in captured.items() if at + WEEK <= now)
+    assert found.parts <= 3
+    assert max(len(page.records) for page in found.pages) <= 5
+    assert found.strange == {}
 
 
 @pytest.mark.parametrize("layout", DATED)
 async def test_a_record_is_due_at_the_second_at_which_its_period_ends(blobs: Blobs, layout: str) -> None:
-    from record_store_fixture import listed
-
     category = governed(blobs, layout)
     now = to_the_second(await blobs.records.now(category))
     ending, staying = (named(layout, now - WEEK + timedelta(seconds=late)) for late in (0, 1))
@@ -85,8 +73,6 @@ async def test_a_record_is_due_at_the_second_at_which_its_period_ends(blobs: Blo
 
 
 async def test_a_record_says_where_it_is_whose_it_is_and_when_its_period_began_and_ended(blobs: Blobs) -> None:
-    from record_store_fixture import listed
-
     category = governed(blobs, DATE_FIRST)
     at = to_the_second(datetime.now(UTC)) - timedelta(days=9)
     name = named(DATE_FIRST, at, home="øya 1")
@@ -101,8 +87,6 @@ async def test_a_record_says_where_it_is_whose_it_is_and_when_its_period_began_a
 
 
 async def test_calendar_months_are_counted_to_the_day_at_the_end_of_a_month(blobs: Blobs) -> None:
-    from record_store_fixture import listed
-
     category = governed(blobs, "{captured:%Y-%m-%d}/{home_id}/{name}", period="P1M")
     names = [f"2025-01-{day}/h1/a" for day in (27, 28, 29, 30, 31)]
     await blobs.put(category, [*names, "2025-02-01/h1/a"])
@@ -118,8 +102,6 @@ async def test_calendar_months_are_counted_to_the_day_at_the_end_of_a_month(blob
 async def test_pages_resume_without_loss_whatever_happens_to_the_records_of_the_page_before(
     blobs: Blobs, deleting: str
 ) -> None:
-    from record_store_fixture import listed
-
     category = governed(blobs, SUBJECT_FIRST)
     now = to_the_second(await blobs.records.now(category))
     days = [now - timedelta(days=day) for day in (8, 9, 10)]
@@ -172,8 +154,6 @@ async def test_a_part_whose_records_have_all_gone_since_it_was_planned_ends_at_o
 async def test_a_name_dated_in_the_future_falls_back_to_the_creation_time_and_is_reported(
     blobs: Blobs, layout: str
 ) -> None:
-    from record_store_fixture import listed
-
     category = governed(blobs, layout)
     stored = to_the_second(await blobs.records.now(category))
     name = named(layout, stored + timedelta(days=400))
@@ -188,8 +168,6 @@ async def test_a_name_dated_in_the_future_falls_back_to_the_creation_time_and_is
 
 
 async def test_a_name_later_than_stored_is_found_at_the_latest_when_its_name_is_due(blobs: Blobs) -> None:
-    from record_store_fixture import listed
-
     category = governed(blobs, DATE_FIRST)
     stored = to_the_second(await blobs.records.now(category))
     name = named(DATE_FIRST, stored + timedelta(days=3))
@@ -203,8 +181,6 @@ async def test_a_name_later_than_stored_is_found_at_the_latest_when_its_name_is_
 
 
 async def test_blobs_outside_the_layout_are_reported_and_never_listed(blobs: Blobs) -> None:
-    from record_store_fixture import listed
-
     category = governed(blobs, DATE_FIRST)
     now = to_the_second(await blobs.records.now(category))
     due = named(DATE_FIRST, now - timedelta(days=9))
@@ -218,8 +194,6 @@ async def test_blobs_outside_the_layout_are_reported_and_never_listed(blobs: Blo
 
 @pytest.mark.parametrize("layout", [NO_DATE, DATE_FIRST])
 async def test_a_rule_on_the_creation_time_needs_no_date_in_the_name(blobs: Blobs, layout: str) -> None:
-    from record_store_fixture import listed
-
     category = governed(blobs, layout, start="stored")
     stored = to_the_second(await blobs.records.now(category))
     names = sorted(named(layout, stored - timedelta(days=30), home=f"h{n % 2}", name=f"{n}") for n in range(6))
@@ -229,8 +203,6 @@ async def test_a_rule_on_the_creation_time_needs_no_date_in_the_name(blobs: Blob
 
 
 async def test_names_of_any_kind_are_listed_and_deleted(blobs: Blobs) -> None:
-    from record_store_fixture import listed
-
     category = governed(blobs, "{captured:%Y-%m-%d}/{home_id}/{name}")
     kinds = ("with space", "100%", "%2F%25", "a?b=1&c#d", "a+b;c", "a'b\"c", "øya", "家", "e\u0301", "a=b", "😀")
     names = sorted(f"2025-01-01/{kind}/{kind}" for kind in kinds)
@@ -249,8 +221,6 @@ async def test_names_of_any_kind_are_listed_and_deleted(blobs: Blobs) -> None:
 async def test_a_scopes_records_are_found_whatever_their_age_and_wherever_its_id_stands_in_the_name(
     blobs: Blobs, layout: str
 ) -> None:
-    from record_store_fixture import all_of
-
     category = governed(blobs, layout, start="stored" if layout == NO_DATE else "name-or-stored")
     now = to_the_second(await blobs.records.now(category))
     ages = [timedelta(days=days, hours=days) for days in (-300, 0, 1, 8, 900)]
@@ -267,16 +237,12 @@ async def test_a_scopes_records_are_found_whatever_their_age_and_wherever_its_id
 
 
 async def test_a_kind_of_scope_without_a_finder_has_no_records(blobs: Blobs) -> None:
-    from record_store_fixture import all_of
-
     category = governed(blobs, NO_DATE, start="stored")
     await blobs.put(category, ["h1/c1/a"])
     assert await all_of(blobs, category, Scope(kind=ScopeKind.PERSON, id="h1")) == []
 
 
 async def test_a_home_named_like_a_path_finds_nothing_of_another_home(blobs: Blobs) -> None:
-    from record_store_fixture import all_of
-
     category = governed(blobs, NO_DATE, start="stored")
     await blobs.put(category, ["h1/c1/a", "h1/c2/b"])
     for name in ("h1/c1", "../h1", "h1/", "{home_id}"):

@@ -55,19 +55,6 @@ async def take_all(receiver: ServiceBusReceiver, count: int) -> list[str]:
     return [text(message) for message in messages]
 
 
-async def test_session_is_first_in_first_out_and_others_stay_out_of_it(bus: Bus, client: ServiceBusClient) -> None:
-    a, b = unique("a"), unique("b")
-    for number in range(3):
-        send(bus, a, f"a{number}")
-        send(bus, b, f"b{number}")
-    async with (
-        client.get_queue_receiver(QUEUE, session_id=a) as first,
-        client.get_queue_receiver(QUEUE, session_id=b) as second,
-    ):
-        got = await asyncio.gather(take_all(first, 3), take_all(second, 3))
-    assert got == [["a0", "a1", "a2"], ["b0", "b1", "b2"]]
-
-
 async def test_next_available_gives_every_receiver_another_session(bus: Bus, client: ServiceBusClient) -> None:
     sessions = {unique("s") for _ in range(3)}
     for session in sessions:
@@ -175,7 +162,9 @@ async def test_receiver_that_does_not_fit_the_queue_is_refused(client: ServiceBu
                 pass
 
 
-async def test_workers_drain_many_sessions_each_in_order(bus: Bus, client: ServiceBusClient) -> None:
+async def test_workers_drain_many_sessions_each_first_in_first_out_and_whole(
+    bus: Bus, client: ServiceBusClient
+) -> None:
     sessions = {unique("home"): [f"{number}" for number in range(4)] for _ in range(6)}
     messages = [ServiceBusMessage(body, session_id=session) for session, bodies in sessions.items() for body in bodies]
     await asyncio.to_thread(bus.sender(QUEUE).send_messages, messages)

@@ -128,10 +128,12 @@ def test_show_of_an_unknown_row_exits_1() -> None:
 def test_text_in_brackets_is_shown_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text(
-        FILE.read_text().replace("Sensio AS", "A [red]B[/] Ltd", 1).replace("note: The name", "note: The [b]name", 1)
+        FILE.read_text()
+        .replace("Sensio AS", "A [red]B[/] Ltd", 1)
+        .replace("says: Pictures of", "says: The [b]pictures of", 1)
     )
     assert "A [red]B[/] Ltd" in retention_policy("show", "--file", str(file)).stdout
-    assert "The [b]name" in retention_policy("show", "camera-snapshots", "--file", str(file)).stdout
+    assert "The [b]pictures" in retention_policy("show", "camera-snapshots", "--file", str(file)).stdout
 
 
 def test_the_committed_schema_is_what_the_code_says() -> None:

@@ -1,0 +1,130 @@
+"""The contract of RecordStore, no answer: what proves nothing concludes nothing, and the next try tells the truth."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from azure.storage.blob.aio import BlobServiceClient
+from record_stores import PERSON, CosmosShelf, Governed, MemoryShelf, blob_category, item_category, members
+
+from local import servers
+from local.processes import free_port
+from shared.errors import TransientError
+from shared.stores.blob_records import BlobRecords
+from shared.stores.interface import NoAnswer
+from shared.stores.memory_records import MemoryRecords
+
+pytest_plugins = ["record_store_fixture"]
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+async def test_a_blob_account_that_is_away_gives_no_answer_and_its_listings_are_transient_errors() -> None:
+    account = servers.settings(servers.Ports(blob=free_port()))["BLOB_DATA"]
+    category = blob_category("records")
+    async with BlobServiceClient.from_connection_string(account, retry_total=0) as service:
+        store = BlobRecords(service=service, account="data")
+        fake = MemoryRecords()
+        fake.put(category, "2026-01-01/a")
+        [part] = (await fake.divide(category, category.rules[0], now=NOW, most=1)).parts
+        [page] = [p async for p in fake.expired(category, category.rules[0], part, now=NOW, cursor="", size=9)]
+        assert await store.delete(page.records) == [NoAnswer()]
+        with pytest.raises(TransientError):
+            await store.divide(category, category.rules[0], now=NOW, most=1)
+        with pytest.raises(TransientError):
+            await store.now(category)
+
+
+@pytest.mark.parametrize("applied", [False, True])
+async def test_the_fake_gives_no_answer_to_the_record_chosen_and_the_next_try_tells(applied: bool) -> None:
+    shelf = MemoryShelf(records=MemoryRecords(), container="records")
+    governed = Governed(shelf=shelf, category=item_category("records"))
+    await governed.write(range(3))
+    records = await governed.listed()
+    shelf.records.fail(nth=2, applied=applied, retry_after=0.5)
+    assert await governed.store.delete(records) == ["deleted", NoAnswer(retry_after=0.5), "deleted"]
+    assert await governed.left() == ([] if applied else ["0001"])
+    assert await governed.store.delete(records[1:2]) == (["missing"] if applied else ["deleted"])
+
+
+def batch(governed: Governed) -> dict[str, str]:
+    """The requests that delete: single items by DELETE, several of one partition by POST."""
+    return {"method": "POST", "path_contains": "/docs"} if governed.homes == 1 else {"method": "DELETE"}
+
+
+@pytest.fixture(params=[1, 6], ids=["batch", "single"])
+async def six(request: pytest.FixtureRequest, cosmos_items: CosmosShelf) -> Governed:
+    """Six items of one partition, which go in a batch, or of six, which go one by one."""
+    governed = Governed(shelf=cosmos_items, category=item_category(cosmos_items.container), homes=request.param)
+    await governed.write(range(6))
+    return governed
+
+
+async def test_throttled_deletes_wait_as_asked_and_succeed(six: Governed) -> None:
+    records = await six.listed()
+    six.shelf.fault(status=429, count=4, retry_after_ms=10, **batch(six))
+    assert await six.store.delete(records) == ["deleted"] * 6
+    assert await six.left() == []
+
+
+async def test_deletes_throttled_for_too_long_have_no_answer_and_say_how_long_to_wait(six: Governed) -> None:
+    records = await six.listed()
+    six.shelf.fault(status=429, count=1000, retry_after_ms=3, **batch(six))
+    assert await six.store.delete(records) == [NoAnswer(retry_after=0.003)] * 6
+    six.shelf.heal()
+    assert len(await six.left()) == 6
+    assert await six.store.delete(records) == ["deleted"] * 6
+
+
+async def test_deletes_that_a_service_cannot_serve_have_no_answer(six: Governed) -> None:
+    records = await six.listed()
+    six.shelf.fault(status=503, count=1000, retry_after_ms=2000, **batch(six))
+    answers = await six.store.delete(records)
+    assert answers == [NoAnswer(retry_after=2.0)] * 6
+    six.shelf.heal()
+    assert len(await six.left()) == 6
+
+
+@pytest.mark.parametrize("status", [0, 500, 503])
+async def test_deletes_whose_answer_was_lost_have_no_answer_or_are_missing_and_never_deleted_twice(
+    six: Governed, status: int
+) -> None:
+    records = await six.listed()
+    six.shelf.fault(status=status, count=1000, applied=True, **batch(six))
+    answers = await six.store.delete(records)
+    assert set(answers) <= {NoAnswer(), "missing"}
+    six.shelf.heal()
+    assert await six.left() == []
+    assert await six.store.delete(records) == ["missing"] * 6
+
+
+async def test_one_lost_answer_among_several_leaves_the_others_theirs(cosmos_items: CosmosShelf) -> None:
+    governed = Governed(shelf=cosmos_items, category=item_category(cosmos_items.container), homes=6)
+    await governed.write(range(6))
+    records = await governed.listed()
+    cosmos_items.fault(status=500, count=1000, applied=True, method="DELETE", path_contains="/docs/0003")
+    answers = list(await governed.store.delete(records))
+    assert answers.pop(3) == NoAnswer()
+    assert answers == ["deleted"] * 5
+
+
+async def test_leaving_without_an_answer_is_found_done_by_the_next_try(cosmos_items: CosmosShelf) -> None:
+    category, records = await members(cosmos_items, ["u0", "u1"])
+    cosmos_items.fault(status=500, count=1000, applied=True, method="PATCH")
+    assert await cosmos_items.records.delete(records, leaver=PERSON) == [NoAnswer()]
+    cosmos_items.heal()
+    assert await cosmos_items.records.delete(records, leaver=PERSON) == ["missing"]
+    held = await cosmos_items.item(category, "h0", "h0")
+    assert held is not None
+    assert held["members"] == ["u0"]
+
+
+async def test_a_database_that_is_away_gives_no_answer(cosmos_items: CosmosShelf) -> None:
+    governed = Governed(shelf=cosmos_items, category=item_category(cosmos_items.container), homes=2)
+    await governed.write(range(2))
+    records = await governed.listed()
+    cosmos_items.fault(status=0, count=1000)
+    assert await governed.store.delete(records) == [NoAnswer()] * 2
+    with pytest.raises(TransientError):
+        await governed.store.now(governed.category)

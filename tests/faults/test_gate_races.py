@@ -1,0 +1,85 @@
+"""The gate dies at any step, or a rival runs to its end at any step: no record is gone without an event, none is untrue."""
+
+import asyncio
+import random
+from functools import partial
+
+import pytest
+from test_gate_writes import ALL, CAUSE, build
+from world import Countdown, CrashError, World, assert_whole, die, outcomes
+
+from shared.errors import ChangedError, ExistsError, RetentionError
+
+
+async def disturbed(at: int, then) -> tuple[World, Countdown]:
+    """The world after a delete at whose `at`-th step `then` happened."""
+    world = await build()
+    turn = world.steps.turn = Countdown(at, partial(then, world))
+    try:
+        await world.gate.delete(world.todo, CAUSE)
+    except (RetentionError, CrashError) as error:
+        world.errors.append(error)
+    world.steps.turn = None
+    return world, turn
+
+
+async def dies(_: World) -> None:
+    await die()
+
+
+async def recovers(world: World) -> None:
+    """Another worker finishes whatever is open, at once."""
+    async for intent, state, _ in world.gate.journals.entries():
+        if state == "open":
+            await world.gate.recover(intent)
+
+
+async def recovers_and_appends(world: World) -> None:
+    await recovers(world)
+    await world.append()
+
+
+async def dies_twice(world: World) -> None:
+    """Whoever recovers dies as well, half way."""
+    world.steps.turn = Countdown(5, die)
+    await recovers(world)
+    raise CrashError
+
+
+STEPS = asyncio.run(disturbed(0, dies))[1].taken
+
+
+@pytest.mark.parametrize("then", [dies, dies_twice, recovers, recovers_and_appends])
+@pytest.mark.parametrize("at", range(1, STEPS + 1))
+async def test_whatever_happens_at_a_step_every_record_has_its_events(at, then):
+    world, _ = await disturbed(at, then)
+    await world.rest()
+    said = outcomes(await assert_whole(world))
+    if said:
+        assert said.total() == len(world.todo)
+        assert said["held"] == said["blocked"] == 1
+    else:
+        assert not world.records.done
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_workers_on_one_journal_at_the_same_moment_leave_one_account(seed):
+    world = await build()
+    turns = random.Random(seed)
+
+    async def wander(_: str) -> None:
+        for _ in range(turns.choice((0, 0, 1, 3, 9))):
+            await asyncio.sleep(0)
+
+    world.steps.turn = wander
+    first = asyncio.ensure_future(world.gate.delete(world.todo, CAUSE, intent_id="f" * 32))
+    while not [each async for each in world.own["journals"].list()]:
+        await asyncio.sleep(0)
+    rivals = [world.gate.recover("f" * 32) for _ in range(3)]
+    ends = await asyncio.gather(first, *rivals, return_exceptions=True)
+    assert not [end for end in ends if isinstance(end, (ChangedError, ExistsError))]
+    world.steps.turn = None
+    await world.rest()
+    said = outcomes(await assert_whole(world))
+    assert said.total() == len(world.todo)
+    assert said["erased"] + said["already_gone"] == ALL["erased"] + ALL["already_gone"] + ALL["left"] - said["left"]

@@ -1,0 +1,84 @@
+"""A planner or a worker dies at any step, or a rival runs to its end there: what expired goes, once, and is counted."""
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+
+import pytest
+from test_sweep_writes import assert_runs_tell_the_truth, rows
+from world import Countdown, CrashError, World, assert_whole, die
+
+from shared import messages
+from shared.errors import RetentionError
+
+
+async def planned() -> World:
+    """The run is planned and its messages are sent."""
+    world = await rows()
+    await world.sweeps.tick(only=["operation-log"])
+    return world
+
+
+async def sweep(world: World) -> None:
+    for message in list(world.queues["sweeps"].messages):
+        await world.sweeps.sweep(messages.parse(message.body), hurry=world.hurry)
+
+
+async def tick(world: World) -> None:
+    await world.sweeps.tick(only=["operation-log"], forced=True)
+
+
+async def everything(world: World) -> None:
+    await tick(world)
+    await world.deliver("sweeps", "ledger")
+    await tick(world)
+
+
+async def dies(_: World) -> None:
+    await die()
+
+
+async def disturbed(build, work, at: int, then) -> tuple[World, Countdown]:
+    """The world after `work` at whose `at`-th step `then` happened."""
+    world = await build()
+    world.steps.turn = turn = Countdown(at, partial(then, world))
+    with suppress(RetentionError, CrashError):
+        await work(world)
+    world.steps.turn = None
+    return world, turn
+
+
+def steps(build, work) -> range:
+    return range(1, asyncio.run(disturbed(build, work, 0, dies))[1].taken + 1)
+
+
+async def ended(world: World) -> None:
+    await world.rest()
+    events = await assert_whole(world)
+    assert_runs_tell_the_truth(events)
+    assert world.everything()["operation-log"] == ["birkeveien-anna-0", "birkeveien-anna-3"]
+
+
+@pytest.mark.parametrize("then", [dies, sweep, everything])
+@pytest.mark.parametrize("at", steps(planned, sweep))
+async def test_a_worker_that_is_disturbed_at_a_step_loses_nothing(at, then):
+    world, _ = await disturbed(planned, sweep, at, then)
+    await ended(world)
+
+
+@pytest.mark.parametrize("then", [dies, tick, everything])
+@pytest.mark.parametrize("at", steps(rows, everything))
+async def test_a_planner_that_is_disturbed_at_a_step_starts_and_ends_each_run_once(at, then):
+    world, _ = await disturbed(rows, everything, at, then)
+    await ended(world)
+
+
+async def test_two_forced_runs_within_one_second_are_two_runs():
+    world = World()
+    world.put("camera-snapshots", "thumbs.db")  # strange, so that a run without slices has an event too
+    for _ in range(2):
+        await world.sweeps.tick(only=["camera-snapshots"], forced=True)
+        world.now = world.now.replace(microsecond=world.now.microsecond + 1)
+    await world.rest()
+    events = await assert_whole(world)
+    assert len({each["data"]["run"] for each in events}) == len(events) >= 2

@@ -1,0 +1,273 @@
+"""The gate: one outcome per record, by what the store answered, and nothing concluded from silence."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from world import World, assert_whole, found, home_of, outcomes, person
+
+from shared.deletion import ATTEMPTS, FIRST_WAIT, count
+from shared.errors import ConfigError, TransientError
+from shared.model import (
+    AlreadyGone,
+    Blocked,
+    Erased,
+    Held,
+    Left,
+    Outcome,
+    Record,
+    Renewed,
+    RequestCause,
+    SweepCause,
+)
+
+CAUSE = RequestCause(request="7b0ecf63-3a62-4c7d-9d65-6f9e8f0f1c11", scope=person("anna"))
+SWEEP = SweepCause(run="operation-log-1", slice=0)
+
+
+@pytest.fixture
+async def world() -> World:
+    world = World(sweeping=False)
+    world.neighbourhood()
+    return world
+
+
+async def one(world: World) -> Record:
+    return (await found(world, "operation-log", home_of("birkeveien")))[0]
+
+
+async def delete(world: World, record: Record, cause=CAUSE) -> Outcome:
+    [outcome] = await world.gate.delete([record], cause)
+    return outcome
+
+
+async def open_journals(world: World) -> list[str]:
+    return [name async for name, state, _ in world.gate.journals.entries() if state == "open"]
+
+
+# ---------------------------------------------------------------- outcomes by cause
+
+
+async def test_a_record_that_the_store_deleted_is_erased(world: World):
+    assert await delete(world, await one(world)) == Erased()
+    assert world.keys("operation-log") == ["skogveien-bob-0", "skogveien-cleo-0"]
+
+
+async def test_a_record_that_is_not_there_is_already_gone(world: World):
+    record = await one(world)
+    world.remove("operation-log", record.locator.key, "birkeveien")
+    assert await delete(world, record) == AlreadyGone()
+
+
+async def test_a_record_that_changed_since_it_was_listed_is_renewed_and_stays(world: World):
+    record = await one(world)
+    world.put("operation-log", {"id": record.locator.key, "homeId": "birkeveien", "at": "2026-02-28T00:00:00Z"})
+    assert await delete(world, record) == Renewed()
+    assert record.locator.key in world.keys("operation-log")
+
+
+@pytest.mark.parametrize("reason", ["lease", "immutability", "legal-hold"])
+async def test_a_record_that_the_store_refuses_to_delete_is_blocked(world: World, reason):
+    record = await one(world)
+    world.records.block(world.policy.category("operation-log"), record.locator.key, reason, partition="birkeveien")
+    assert await delete(world, record) == Blocked(reason=reason)
+
+
+async def test_who_leaves_a_home_is_taken_out_and_the_home_stays(world: World):
+    [record] = await found(world, "homes", person("bob"))
+    cause = RequestCause(request=CAUSE.request, scope=person("bob"))
+    assert await delete(world, record, cause) == Left()
+    item = world.records.item(world.policy.category("homes"), "skogveien", partition="skogveien")
+    assert item["members"] == ["cleo"]
+    assert await delete(world, record, cause) == AlreadyGone()
+    await world.rest()
+    events = [each["data"] for each in await assert_whole(world)]
+    assert [each["action"] for each in events] == ["leave"] * 2, "gone from the home: the home itself is there"
+
+
+async def test_outcomes_are_in_the_order_of_the_records(world: World):
+    first, second, third = await found(world, "camera-snapshots", home_of("birkeveien")) + await found(
+        world, "operation-log", home_of("skogveien")
+    )
+    world.remove("operation-log", second.locator.key, "skogveien")
+    assert await world.gate.delete([third, second, first], SWEEP) == (Erased(), AlreadyGone(), Erased())
+
+
+async def test_nothing_to_delete_writes_no_journal(world: World):
+    assert await world.gate.delete([], SWEEP) == ()
+    assert not world.own["journals"].writes
+
+
+def test_outcomes_are_counted_by_the_last_word_of_their_events():
+    assert count([Erased(), Erased(), Held(hold="h")]) == {"erased": 2, "held": 1}
+
+
+# ---------------------------------------------------------------- holds
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "cause"),
+    [
+        ("category", "operation-log", SWEEP),
+        ("home", "birkeveien", SWEEP),
+        ("record", "", SWEEP),
+        ("person", "anna", CAUSE),
+    ],
+)
+async def test_a_hold_of_each_kind_keeps_the_record(world: World, kind, target, cause):
+    record = await one(world)
+    await world.hold("hold-1", kind, target or record.locator.text())
+    assert await delete(world, record, cause) == Held(hold="hold-1")
+    assert not world.records.asked, "the store was not even asked"
+
+
+async def test_a_hold_keeps_only_what_it_covers(world: World):
+    records = await found(world, "operation-log", home_of("skogveien"))
+    await world.hold("hold-1", "record", records[0].locator.text())
+    assert await world.gate.delete(records, SWEEP) == (Held(hold="hold-1"), Erased())
+
+
+async def test_a_hold_that_is_over_keeps_nothing(world: World):
+    await world.hold("hold-1", "category", "operation-log", until=world.now)
+    assert await delete(world, await one(world)) == Erased()
+
+
+async def test_a_hold_with_an_end_keeps_until_then(world: World):
+    await world.hold("hold-1", "category", "operation-log", until=world.now + timedelta(seconds=1))
+    assert await delete(world, await one(world)) == Held(hold="hold-1")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{}", b'{"id": "hold 1: anna of birkeveien", "kind": "person", "target": "x", "owner": "o", "reason": "r"}'],
+    ids=["empty", "no fields", "an id that no event may carry"],
+)
+async def test_a_hold_that_cannot_be_read_stops_everything(world: World, data):
+    await world.own["holds"].create("hold-1.json", data)
+    with pytest.raises(TransientError, match="a hold cannot be read"):
+        await delete(world, await one(world))
+    assert not world.records.asked
+    world.later(minutes=11)
+    with pytest.raises(TransientError):
+        await world.watch.journals()
+    await world.release("hold-1")
+    await world.rest()
+    assert outcomes(await assert_whole(world)) == {"erased": 1}
+
+
+async def test_a_hold_added_after_the_intent_is_seen_before_anything_is_deleted(world: World):
+    async def meanwhile(name: str) -> None:
+        if name == "after create" and not [e async for e in world.own["holds"].list()]:
+            await world.hold("hold-1", "category", "operation-log")
+
+    record = await one(world)
+    world.steps.turn = meanwhile
+    assert await delete(world, record) == Held(hold="hold-1")
+
+
+# ---------------------------------------------------------------- silence
+
+
+async def test_a_record_without_an_answer_is_asked_for_again_and_the_others_are_not(world: World):
+    records = await found(world, "operation-log", home_of("skogveien"))
+    world.records.fail(nth=2, applied=False)
+    assert await world.gate.delete(records, SWEEP) == (Erased(), Erased())
+    assert [each.locator.key for each in world.records.asked] == [
+        "skogveien-bob-0",
+        "skogveien-cleo-0",
+        "skogveien-cleo-0",
+    ]
+    assert world.slept == [FIRST_WAIT]
+
+
+async def test_the_wait_that_the_store_asks_for_is_kept(world: World):
+    world.records.fail(applied=False, retry_after=7.5)
+    world.records.fail(nth=2, applied=False)
+    assert await delete(world, await one(world)) == Erased()
+    assert world.slept == [7.5, FIRST_WAIT * 2]
+
+
+async def test_a_deletion_whose_answer_was_lost_is_already_gone(world: World):
+    world.records.fail(applied=True)
+    assert await delete(world, await one(world)) == AlreadyGone()
+
+
+async def test_after_the_last_attempt_the_journal_stays_open(world: World):
+    for nth in range(1, ATTEMPTS + 1):
+        world.records.fail(nth=nth, applied=False)
+    with pytest.raises(TransientError, match="1 records had no answer"):
+        await delete(world, await one(world))
+    assert len(world.slept) == ATTEMPTS - 1
+    assert len(await open_journals(world)) == 1
+
+
+async def test_a_store_that_is_not_configured_leaves_the_journal_open(world: World):
+    record = await one(world)
+    world.gate.stores.pop("cosmos/main")
+    with pytest.raises(ConfigError, match="no connection to cosmos/main"):
+        await delete(world, record)
+    assert len(await open_journals(world)) == 1
+
+
+# ---------------------------------------------------------------- recovery
+
+
+async def test_recovery_takes_the_same_steps(world: World):
+    for nth in range(1, ATTEMPTS + 1):
+        world.records.fail(nth=nth, applied=True)
+    record = await one(world)
+    with pytest.raises(TransientError):
+        await delete(world, record)
+    [intent] = await open_journals(world)
+    assert await world.gate.recover(intent) == (AlreadyGone(),)
+    assert world.records.asked == [record] * (ATTEMPTS + 1), "the same delete, on the same condition"
+    assert await open_journals(world) == []
+    assert await world.gate.recover(intent) == ()
+
+
+async def test_recovery_reads_the_holds_anew(world: World):
+    for nth in range(1, ATTEMPTS + 1):
+        world.records.fail(nth=nth, applied=False)
+    with pytest.raises(TransientError):
+        await delete(world, await one(world))
+    [intent] = await open_journals(world)
+    await world.hold("hold-1", "home", "birkeveien")
+    assert await world.gate.recover(intent) == (Held(hold="hold-1"),)
+
+
+async def test_recovery_of_what_is_not_there_does_nothing(world: World):
+    assert await world.gate.recover("0" * 32) == ()
+
+
+# ---------------------------------------------------------------- what is told
+
+
+async def test_a_lost_ring_is_no_failure_and_the_watch_rings_again(world: World):
+    world.queues["ledger"].arm(applied=False)
+    assert await delete(world, await one(world)) == Erased()
+    assert not world.queues["ledger"].messages
+    assert await world.watch.journals() == (0, 1)
+    assert len(world.queues["ledger"].messages) == 1
+
+
+async def test_events_name_nobody_and_no_record(world: World):
+    records = await found(world, "operation-log", home_of("skogveien")) + await found(world, "users", person("bob"))
+    await world.gate.delete(records, CAUSE)
+    await world.rest()
+    events = await assert_whole(world)  # which looks for every name there is
+    assert {each["subject"].partition(":")[0] for each in events} == {"subject"}
+    assert len({each["subject"] for each in events}) == 2
+    assert len({each["data"]["record"] for each in events}) == 3
+
+
+async def test_a_settled_journal_holds_no_locators(world: World):
+    await delete(world, await one(world))
+    [stored] = [await world.own["journals"].read(e.name) async for e in world.own["journals"].list()]
+    assert "birkeveien" not in stored.data.decode()
+    assert json.loads(stored.data)["state"] == "settled"
+
+
+async def test_a_very_long_id_of_a_home_or_person_hinders_no_event(world: World):
+    world.home("ø" * 600, "anna")
+    assert await delete(world, (await found(world, "operation-log", home_of("ø" * 600)))[0]) == Erased()
+    assert {len(each.name) < 100 async for each in world.own["keys"].list()} == {True}

@@ -1,0 +1,104 @@
+"""The exact functions of each role, as the host reads them: a function more or less, or a setting, is a failure here."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+READ = """
+import json, function_app
+print(json.dumps([
+    {"name": each.get_function_name(), **json.loads(each.get_function_json())} for each in function_app.app.get_functions()
+]))
+"""
+
+
+def timer(schedule: str) -> dict[str, Any]:
+    return {"type": "timerTrigger", "schedule": schedule}
+
+
+def queue(name: str, **more: Any) -> dict[str, Any]:
+    return {
+        "type": "serviceBusTrigger",
+        "queueName": name,
+        "connection": "ServiceBus",
+        "dataType": "BINARY",  # else the host reads a body's keys as the message's properties
+        **more,
+    }
+
+
+PIPELINE = {
+    "planner": timer("0 * * * * *"),
+    "sweep": queue("sweeps"),
+    "requests_intake": queue("requests"),
+    "requests_work": queue("requests-work", isSessionsEnabled=True),
+    "watch_journals": timer("30 * * * * *"),
+    "watch_requests": timer("45 */5 * * * *"),
+}
+LEDGER = {
+    "ledger_append": queue("ledger", cardinality="MANY"),
+    "ledger_seal": timer("15 * * * * *"),
+    "ledger_publish": timer("20 * * * * *"),
+}
+ROLES = {"pipeline": PIPELINE, "ledger": LEDGER, "all": {**PIPELINE, **LEDGER}}
+
+
+def child(code: str, role: str) -> subprocess.Popen[str]:
+    """Load the app in a process of its own, with no setting but the role."""
+    environment = {**os.environ, "APP_ROLE": role}
+    command = [sys.executable, "-c", code]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """One process for each role, side by side."""
+    children = {role: child(READ, role) for role in ROLES}
+    yield children
+    for each in children.values():
+        each.kill()
+        each.communicate()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_has_exactly_these_functions_with_these_triggers(
+    role: str, loaded: dict[str, subprocess.Popen[str]]
+) -> None:
+    output, errors = loaded[role].communicate(timeout=60)
+    assert loaded[role].returncode == 0, errors
+    found = {}
+    for function in json.loads(output):
+        [binding] = function["bindings"]
+        assert binding.pop("direction") == "IN"
+        assert binding.pop("name") in {"timer", "msg", "rings"}
+        found[function["name"]] = binding
+    assert found == ROLES[role]
+
+
+def test_no_other_role_is_accepted_and_the_error_names_the_setting() -> None:
+    """In one process, since loading fails before anything is registered."""
+    code = """
+import os, runpy
+for role in ("portal", "Pipeline", "pipeline,ledger", "", None):
+    os.environ.pop("APP_ROLE") if role is None else os.environ.update(APP_ROLE=role)
+    try:
+        runpy.run_path("function_app.py")
+        print("accepted", role)
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+    output, errors = child(code, "portal").communicate(timeout=60)
+    assert errors == ""
+    lines = output.splitlines()
+    assert len(lines) == 5
+    assert all(line.startswith("ConfigError setting APP_ROLE") for line in lines), lines

@@ -1,0 +1,120 @@
+"""Holds: what each kind keeps, until when, and that one nobody can read stops everything."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from shared.errors import TransientError
+from shared.holds import Hold, HoldKind, Holds
+from shared.model import Cause, Locator, Record, RequestCause, Scope, ScopeKind, SweepCause
+from shared.stores.interface import Entry
+from shared.stores.memory import MemoryObjects
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+KARI = Scope(kind=ScopeKind.PERSON, id="kari")
+HOME = Scope(kind=ScopeKind.HOME, id="h1")
+SWEEP = SweepCause(run="r", slice=0)
+LOCATOR = Locator(store="cosmos", account="main", container="users", key="1", partition="kari")
+
+
+def record(scope: Scope | None = KARI, category: str = "users") -> Record:
+    return Record(locator=LOCATOR, etag="1", category=category, rule="r", scope=scope)
+
+
+def hold(kind: HoldKind, target: str, until: datetime | None = None) -> Hold:
+    return Hold(id="hold-1", kind=kind, target=target, owner="legal", reason="a case", until=until)
+
+
+def for_request(scope: Scope) -> Cause:
+    return RequestCause(request="1", scope=scope)
+
+
+@pytest.mark.parametrize(
+    ("made", "held", "cause", "covered"),
+    [
+        (hold(HoldKind.PERSON, "kari"), record(KARI), SWEEP, True),
+        (hold(HoldKind.PERSON, "ola"), record(KARI), SWEEP, False),
+        (hold(HoldKind.PERSON, "kari"), record(None), SWEEP, False),
+        (hold(HoldKind.PERSON, "h1"), record(HOME), SWEEP, False),
+        (hold(HoldKind.HOME, "h1"), record(HOME), SWEEP, True),
+        (hold(HoldKind.HOME, "kari"), record(KARI), SWEEP, False),
+        # a record of a home that would go because a held person is erased
+        (hold(HoldKind.PERSON, "kari"), record(HOME), for_request(KARI), True),
+        (hold(HoldKind.PERSON, "kari"), record(None), for_request(KARI), True),
+        (hold(HoldKind.HOME, "h1"), record(KARI), for_request(HOME), True),
+        (hold(HoldKind.PERSON, "ola"), record(HOME), for_request(KARI), False),
+        (hold(HoldKind.CATEGORY, "users"), record(), SWEEP, True),
+        (hold(HoldKind.CATEGORY, "users"), record(category="homes"), SWEEP, False),
+        (hold(HoldKind.RECORD, LOCATOR.text()), record(), SWEEP, True),
+        (hold(HoldKind.RECORD, "1"), record(), SWEEP, False),
+    ],
+)
+def test_a_hold_covers_what_it_names_and_nothing_else(made: Hold, held: Record, cause: Cause, covered: bool) -> None:
+    assert made.covers(held, cause, NOW) is covered
+
+
+@pytest.mark.parametrize(
+    ("until", "covered"), [(None, True), (NOW + timedelta(seconds=1), True), (NOW, False), (NOW - timedelta(1), False)]
+)
+@pytest.mark.parametrize("kind", HoldKind)
+def test_a_hold_ends_at_its_end(kind: HoldKind, until: datetime | None, covered: bool) -> None:
+    targets = {
+        HoldKind.PERSON: "kari",
+        HoldKind.HOME: "h1",
+        HoldKind.CATEGORY: "users",
+        HoldKind.RECORD: LOCATOR.text(),
+    }
+    held = record(HOME if kind is HoldKind.HOME else KARI)
+    assert hold(kind, targets[kind], until).covers(held, SWEEP, NOW) is covered
+
+
+async def test_every_hold_is_read() -> None:
+    objects = MemoryObjects()
+    made = [hold(kind, "kari", NOW) for kind in HoldKind]
+    for number, each in enumerate(made):
+        await objects.create(f"{number}.json", each.model_dump_json().encode())
+    assert await Holds(objects=objects).read() == made
+    assert await Holds(objects=MemoryObjects()).read() == []
+
+
+@pytest.mark.parametrize(
+    ("data", "where"),
+    [
+        (b'{"id": "1", "kind": "person", "target": "kari", "owner": "legal"}', "reason"),
+        (b'{"id": "1", "kind": "kari", "target": "t", "owner": "legal", "reason": "r"}', "kind"),
+        (
+            b'{"id": "1", "kind": "person", "target": "kari", "owner": "l", "reason": "r", "until": "2026-03-01"}',
+            "until",
+        ),
+        (b'{"id": "1", "kind": "person", "target": "kari", "owner": "l", "reason": "r", "untl": null}', "untl"),
+        (b"kari", ""),
+        (b"", ""),
+        (b"\xff", ""),
+    ],
+)
+async def test_a_hold_that_cannot_be_read_stops_every_deletion_and_names_the_field_alone(
+    data: bytes, where: str
+) -> None:
+    objects = MemoryObjects()
+    await objects.create("1.json", hold(HoldKind.PERSON, "kari").model_dump_json().encode())
+    await objects.create("2.json", data)
+    with pytest.raises(TransientError) as caught:
+        await Holds(objects=objects).read()
+    assert str(caught.value) == f"a hold cannot be read, nothing is deleted until it is mended: {where}"
+
+
+async def test_a_hold_released_while_holds_are_read_is_no_hold() -> None:
+    class Releasing(MemoryObjects):
+        async def list(self, prefix: str = "") -> AsyncIterator[Entry]:
+            entries = [entry async for entry in super().list(prefix)]
+            await self.delete("1.json")
+            for entry in entries:
+                yield entry
+
+    objects = Releasing()
+    for name in ("1.json", "2.json"):
+        await objects.create(name, hold(HoldKind.CATEGORY, name).model_dump_json().encode())
+    assert [each.target for each in await Holds(objects=objects).read()] == ["2.json"]

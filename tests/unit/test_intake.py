@@ -1,0 +1,183 @@
+"""Intake: every message becomes one durable request, a forced run, or a parked message; none is lost in silence."""
+
+import json
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from world import LINES, START, World, assert_whole
+
+from shared import messages
+from shared.errors import IntegrityError, PermanentError
+from shared.requests.documents import State
+
+ID = UUID("5f0c6f9e-4f3b-4c65-9a55-0d8c8c2b7a10")
+
+
+@pytest.fixture
+def world() -> World:
+    world = World(sweeping=False)
+    world.neighbourhood()
+    return world
+
+
+async def taken(world: World, request: UUID = ID, **subject: str):
+    """The document that intake made of an erase message, after one delivery."""
+    await world.ask(request, **subject)
+    await world.deliver("requests")
+    return await world.document(str(request))
+
+
+@pytest.mark.parametrize(
+    ("subject", "scope"),
+    [
+        ({"user_id": "anna"}, ("person", "anna")),
+        ({"email": "anna@anna.example"}, ("person", "anna")),
+        ({"email": "ANNA@Anna.Example"}, ("person", "anna")),
+    ],
+)
+async def test_a_person_is_found_by_id_or_address_and_the_work_is_sent_to_their_session(world: World, subject, scope):
+    document = await taken(world, **subject)
+    assert document.state is State.ACCEPTED
+    assert document.scope == scope
+    assert document.subject is None, "what was given is not kept once it is known who is meant"
+    assert document.due_at == START.replace(month=4)
+    [work] = world.queues["work"].messages
+    assert work.session_id == "person/anna"
+    assert messages.parse(work.body) == messages.Work(version=1, type="work", request=str(ID), hop=0)
+
+
+async def test_a_home_without_users_is_accepted(world: World):
+    world.home("tomtveien")
+    document = await taken(world, home_id="tomtveien")
+    assert (document.state, document.scope) == (State.ACCEPTED, ("home", "tomtveien"))
+
+
+@pytest.mark.parametrize(
+    ("subject", "reason"),
+    [
+        ({"user_id": "dora"}, "no such user"),
+        ({"home_id": "tomtveien"}, "no such home"),
+        ({"home_id": "skogveien"}, "the home has users: decide about each of them"),
+        ({"email": "dora@dora.example"}, "the e-mail address matches nobody"),
+        ({"email": "same@both.example"}, "the e-mail address matches several people"),
+    ],
+)
+async def test_what_a_person_must_decide_needs_attention_and_is_alarmed(world: World, subject, reason):
+    for who in ("bob", "cleo"):
+        world.put("users", {"id": f"{who}2", "userId": f"{who}2", "email": "same@both.example"})
+    document = await taken(world, **subject)
+    assert (document.state, document.reason, document.subject) == (State.NEEDS_ATTENTION, reason, subject)
+    assert not world.queues["work"].messages
+    assert [line for line in LINES.texts if line.startswith("ALARM") and str(ID) in line and reason in line]
+    await world.rest()
+    [event] = await assert_whole(world)
+    assert event["data"]["reason"] == reason
+
+
+async def test_two_records_of_one_person_are_one_person(world: World):
+    world.put("users", {"id": "anna-profile", "userId": "anna", "email": "anna@anna.example"})
+    assert (await taken(world, email="anna@anna.example")).scope == ("person", "anna")
+
+
+async def test_the_same_message_again_is_the_same_request(world: World):
+    await taken(world, user_id="anna")
+    later = await world.own["requests"].read(f"{ID}.json")
+    world.later(minutes=30)
+    world.queues["work"].messages.clear()
+    body = messages.erase(
+        request=ID,
+        subject={"user_id": "anna"},
+        requested_by="the person",
+        identity_verified_by="the office",
+        received_at=START,
+    )
+    await world.intake.receive(body)
+    assert await world.own["requests"].read(f"{ID}.json") == later
+    assert len(world.queues["work"].messages) == 1, "it is sent to its session again: the first may be lost"
+
+
+async def test_the_same_message_after_the_end_does_nothing(world: World):
+    await taken(world, user_id="anna")
+    await world.rest()
+    await world.ask(ID, user_id="anna")
+    world.queues["requests"].messages.clear()
+    events = await assert_whole(world)
+    body = messages.erase(
+        request=ID,
+        subject={"user_id": "anna"},
+        requested_by="the person",
+        identity_verified_by="the office",
+        received_at=START,
+    )
+    await world.intake.receive(body)
+    assert not world.queues["work"].messages
+    await world.rest()
+    assert len(await assert_whole(world)) == len(events)
+
+
+async def test_another_message_with_the_same_id_is_parked_and_changes_nothing(world: World):
+    await taken(world, user_id="anna")
+    world.later(minutes=30)
+    await world.ask(ID, user_id="bob")
+    await world.deliver("requests")
+    assert (await world.document(str(ID))).scope == ("person", "anna")
+    await world.rest()
+    assert world.keys("users") == ["bob", "cleo"]
+    parked = [each for each in await assert_whole(world) if each["type"] == "retention.message.parked"]
+    assert [each["data"]["request"] for each in parked] == [str(ID)]
+    assert parked[0]["data"]["reason"] == "retention.id: another request has this id; give a new UUID"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xff\xfe",
+        b"[]",
+        b'{"retention": {"version": 1, "type": "work", "request": "x", "hop": 0}}',
+        b'{"retention": {"version": 1, "type": "erase", "id": "anna", "subject": {"user_id": "anna"}}}',
+        b'{"retention": {"version": 1, "type": "run", "id": "5f0c6f9e-4f3b-4c65-9a55-0d8c8c2b7a10", "categories": ["anna"]}}',
+    ],
+)
+async def test_a_message_that_can_never_succeed_is_parked_whole_and_once(world: World, body):
+    for _ in range(2):  # the host delivers it again: it could not complete the first
+        await world.queues["requests"].send(body, message_id=str(uuid4()))
+        world.queues["requests"].messages[0].message_id = "m1"
+        await world.deliver("requests")
+    assert not world.queues["requests"].messages
+    await world.rest()
+    [event] = await assert_whole(world)
+    assert event["type"] == "retention.message.parked"
+    assert len([each async for each in world.own["parking"].list()]) == 1
+
+
+async def test_intake_itself_refuses_with_the_error_that_parks(world: World):
+    with pytest.raises(PermanentError):
+        await world.intake.receive(b"{}")
+
+
+async def test_a_run_message_starts_runs_before_their_cadence(world: World):
+    for _ in range(2):
+        await world.intake.receive(messages.run(request=uuid4(), categories=("users", "homes")))
+        assert not [line for line in LINES.texts if "started nothing" in line]
+        world.later(minutes=1)
+    runs = {each: await world.runs.current(each) for each in ("users", "homes", "backups")}
+    assert runs["backups"] is None
+    assert {runs[each].value.started for each in ("users", "homes")} == {START + timedelta(minutes=1)}
+
+
+async def test_a_run_message_that_meets_an_unfinished_run_says_so(world: World):
+    world.home("skogveien", old_rows=3)
+    for _ in range(2):
+        await world.intake.receive(messages.run(request=ID, categories=("operation-log",)))
+    assert [line for line in LINES.texts if f"run message {ID} started nothing" in line]
+
+
+async def test_a_request_document_that_is_not_ours_halts_and_tells_no_contents(world: World):
+    await world.own["requests"].create(f"{ID}.json", json.dumps({"name": "anna"}).encode())
+    await world.ask(ID, user_id="anna")
+    await world.deliver("requests")
+    assert [type(each) for each in world.errors] == [IntegrityError]
+    assert "anna" not in str(world.errors)
+    assert world.queues["requests"].messages, "the message waits"

@@ -1,0 +1,644 @@
+"""A small company in memory: the shipped policy, every store and queue as a fake, a clock to move, a log to verify.
+
+What runs is the product's own code, wired as `shared.wiring` wires it. Messages are delivered as the host does: an
+exception puts one back, a PermanentError parks it. `Witness` notes what the stores truly did, so that the log can be
+compared with it; `Steps` lets a test crash, or let a rival run, at any call of any store or queue.
+"""
+
+import asyncio
+import json
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from shared import audit, messages
+from shared.deletion import Gate
+from shared.errors import PermanentError, RetentionError, TransientError
+from shared.holds import Hold, Holds
+from shared.journal import Journals
+from shared.keys import ScopeKeys, name_of, name_of_category
+from shared.ledger.checkpoint import Signer
+from shared.ledger.head import Ledger
+from shared.ledger.log import append, years
+from shared.ledger.reader import Live, entries
+from shared.ledger.seal import seal
+from shared.ledger.verify import verify
+from shared.model import Locator, Record, Scope, ScopeKind
+from shared.policy import Category
+from shared.policy_file import load
+from shared.requests.documents import Parking, RequestDocument, Requests, State
+from shared.requests.erase import Eraser
+from shared.requests.intake import Intake
+from shared.runs import Runs
+from shared.stores.interface import Answer
+from shared.stores.memory import Fault, MemoryObjects
+from shared.stores.memory_records import MemoryRecords
+from shared.sweep import Sweeps
+from shared.watch import Watch
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+POLICY = load(Path(__file__).parents[1] / "policy.yaml")
+OWN = ("journals", "holds", "keys", "runs", "requests", "register", "parking", "tiles", "state")
+QUEUES = ("sweeps", "requests", "work", "ledger")
+FINAL = (State.DONE, State.NEEDS_ATTENTION, State.REJECTED)
+TOLD = {audit.EventType.REQUEST_COMPLETED, audit.EventType.REQUEST_NEEDS_ATTENTION, audit.EventType.REQUEST_REJECTED}
+PERSONS = ("anna", "bob", "cleo", "dora")  # part of every id, name and address below: none may reach a log or an event
+HOMES = ("birkeveien", "skogveien", "tomtveien")
+
+
+class CrashError(BaseException):
+    """The process dies here: nothing of the product catches it."""
+
+
+class Lines(logging.Handler):
+    """Every line that the product logged, traceback and all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(self.format(record))
+
+
+LINES = Lines()
+logging.getLogger("retention").addHandler(LINES)
+logging.getLogger("retention").setLevel(logging.DEBUG)
+
+
+class Steps:
+    """Calls `turn` before and after each call of a store or queue; `turn` may raise, wait, or run somebody else."""
+
+    def __init__(self) -> None:
+        self.turn: Callable[[str], Awaitable[None]] | None = None
+
+    async def take(self, name: str) -> None:
+        if self.turn is not None:
+            await self.turn(name)
+
+    def around(self, inner):
+        """The store or queue with steps between its calls."""
+        return _Stepping(inner, self)
+
+
+class _Stepping:
+    def __init__(self, inner, steps: Steps) -> None:
+        self._inner = inner
+        self._steps = steps
+
+    def __getattr__(self, method):
+        call = getattr(self._inner, method)
+
+        async def one(*args, **options):
+            await self._steps.take(f"before {method}")
+            answer = await call(*args, **options)
+            await self._steps.take(f"after {method}")
+            return answer
+
+        async def many(*args, **options):
+            await self._steps.take(f"before {method}")
+            for each in [each async for each in call(*args, **options)]:
+                yield each
+                await self._steps.take(f"after {method}")
+
+        return many if method in ("list", "expired", "of_scope") else one
+
+
+@dataclass(kw_only=True)
+class Message:
+    body: bytes
+    message_id: str
+    session_id: str | None
+    deliveries: int = 0
+
+
+class MemoryQueue:
+    """Messages in a list. Like the broker it drops a repeated id, and like a network it may fail one send."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._seen: dict[str, datetime] = {}
+        self._faults: list[list] = []
+        self.messages: list[Message] = []
+        self.sends = 0
+
+    def arm(self, *, nth: int = 1, applied: bool) -> None:
+        self._faults.append([self.sends + nth, applied])
+
+    async def send(self, body: bytes, *, message_id: str, session_id: str | None = None) -> None:
+        self.sends += 1
+        fault = next((applied for nth, applied in self._faults if nth == self.sends), None)
+        if fault is not False:
+            last = self._seen.get(message_id)
+            if last is None or self._world.now - last > timedelta(minutes=10):
+                self._seen[message_id] = self._world.now
+                self.messages.append(Message(body=body, message_id=message_id, session_id=session_id))
+        if fault is not None:
+            raise TransientError("no answer")
+
+
+class Witness(MemoryRecords):
+    """Records that remember what was truly done to each, and that let no deletion go unseen."""
+
+    def __init__(self, clock: datetime) -> None:
+        super().__init__(clock)
+        self.done: list[tuple[Record, Answer]] = []
+        self.asleep: list[float] = []
+
+    def _apply(self, record: Record, leaver: Scope | None) -> Answer:
+        answer = super()._apply(record, leaver)
+        self.done.append((record, answer))
+        return answer
+
+
+class World:
+    """The product over fakes. Without `sweeping` the planner's timer does not fire."""
+
+    def __init__(self, *, unit: int = 2, sweeping: bool = True) -> None:
+        self.now = START
+        self.sweeping = sweeping
+        self.steps = Steps()
+        self.own = {name: MemoryObjects(clock=START) for name in OWN}
+        self.records = Witness(START)
+        self.queues = {name: MemoryQueue(self) for name in QUEUES}
+        self.slept: list[float] = []
+        self.strangers: list[str] = []  # locator texts that somebody else deleted
+        self.hurry: Callable[[], bool] = lambda: False
+        self.errors: list[BaseException] = []
+        LINES.texts.clear()
+        own = {name: self.steps.around(store) for name, store in self.own.items()}
+        queues = {name: self.steps.around(queue) for name, queue in self.queues.items()}
+        records = self.steps.around(self.records)
+        stores = dict.fromkeys(("blob/data", "blob/backup", "cosmos/main"), records)
+        self.policy = POLICY
+        self.gate = Gate(
+            stores=stores,
+            journals=Journals(objects=own["journals"]),
+            holds=Holds(objects=own["holds"]),
+            keys=ScopeKeys(objects=own["keys"]),
+            doorbell=queues["ledger"],
+            policy=POLICY,
+            source="//test.example",
+            clock=self.clock,
+            sleep=self._sleep,
+        )
+        self.runs = Runs(objects=own["runs"])
+        self.sweeps = Sweeps(
+            policy=POLICY,
+            stores=stores,
+            gate=self.gate,
+            runs=self.runs,
+            sweeps=queues["sweeps"],
+            requests=queues["requests"],
+            clock=self.clock,
+            resend_after=timedelta(minutes=10),
+            most_slices=2,
+            unit=unit,
+        )
+        self.requests = Requests(objects=own["requests"], gate=self.gate)
+        self.parking = Parking(objects=own["parking"], gate=self.gate)
+        self.intake = Intake(
+            policy=POLICY,
+            stores=stores,
+            requests=self.requests,
+            work=queues["work"],
+            sweeps=self.sweeps,
+            clock=self.clock,
+        )
+        self.eraser = Eraser(
+            policy=POLICY,
+            stores=stores,
+            gate=self.gate,
+            requests=self.requests,
+            work=queues["work"],
+            register=own["register"],
+            clock=self.clock,
+            unit=unit,
+        )
+        self.watch = Watch(
+            gate=self.gate, requests=self.requests, work=queues["work"], clock=self.clock, after=timedelta(minutes=10)
+        )
+        self.ledger = Ledger(
+            origin="test.example/log", tiles=self.own["tiles"], state=self.own["state"], journals=self.own["journals"]
+        )
+
+    def clock(self) -> datetime:
+        return self.now
+
+    async def _sleep(self, seconds: float) -> None:
+        if seconds:
+            self.slept.append(seconds)
+        await asyncio.sleep(0)
+
+    def later(self, **by: float) -> None:
+        """Move every clock there is."""
+        self.now += timedelta(**by)
+        self.records.clock = self.now
+        for store in self.own.values():
+            store.clock = self.now
+
+    # ------------------------------------------------------------ what is there
+
+    def put(self, category: str, record, *, age: timedelta = timedelta(0)) -> None:
+        self.records.put(POLICY.category(category), record, stored=self.now - age)
+
+    def keys(self, category: str) -> list[str]:
+        return self.records.keys(POLICY.category(category))
+
+    def everything(self) -> dict[str, list[str]]:
+        return {each.id: found for each in POLICY.enforced() if (found := self.keys(each.id))}
+
+    def remove(self, category: str, key: str, partition: str = "") -> None:
+        """Delete a record behind the product's back."""
+        self.strangers.append(locator(POLICY.category(category), key, partition).text())
+        self.records.remove(POLICY.category(category), key, partition=partition)
+
+    async def hold(self, hold_id: str, kind: str, target: str, *, until: datetime | None = None) -> None:
+        hold = Hold(id=hold_id, kind=kind, target=target, owner="legal", reason="a dispute", until=until)
+        await self.own["holds"].create(f"{hold_id}.json", hold.model_dump_json().encode())
+
+    async def release(self, hold_id: str) -> None:
+        await self.own["holds"].delete(f"{hold_id}.json")
+
+    def user(self, name: str, *, active_days_ago: float = 1, **more: str) -> None:
+        at = _text(self.now - timedelta(days=active_days_ago))
+        self.put("users", {"id": name, "userId": name, "email": f"{name}@{name}.example", "lastActiveAt": at, **more})
+
+    def home(self, home: str, *members: str, rows: int = 1, old_rows: int = 0, pictures: int = 1) -> None:
+        """A home with a device, log rows of each member (young, and past their period), and pictures."""
+        self.put("homes", {"id": home, "homeId": home, "members": list(members)})
+        self.put("devices", {"id": f"{home}-hub", "homeId": home, "kind": "hub"})
+        for who in members or ("",):
+            for number, days in enumerate([2] * rows + [40] * old_rows):
+                row = {"id": f"{home}-{who}-{number}", "homeId": home, "at": _text(self.now - timedelta(days=days))}
+                self.put("operation-log", row | ({"userId": who} if who else {}))
+        for number in range(pictures):
+            self.picture(home, days=2, number=number)
+
+    def picture(self, home: str, *, days: float, number: int = 0) -> str:
+        at = self.now - timedelta(days=days)
+        name = f"{at:%Y-%m-%d/%H}/{home}/cam{number}/{at:%H%M%S}-front.jpg"
+        self.put("camera-snapshots", name, age=timedelta(days=days))
+        return name
+
+    def neighbourhood(self) -> None:
+        """Anna alone at home, Bob and Cleo sharing one."""
+        for who in ("anna", "bob", "cleo"):
+            self.user(who)
+        self.home("birkeveien", "anna")
+        self.home("skogveien", "bob", "cleo")
+
+    # ------------------------------------------------------------ what the host does
+
+    async def ask(self, request: UUID | None = None, **subject: str) -> str:
+        """Put an erase message on queue `requests`; return the request's id."""
+        request = request or uuid4()
+        body = messages.erase(
+            request=request,
+            subject=subject,
+            requested_by="the person",
+            identity_verified_by="the office",
+            received_at=self.now,
+        )
+        await self.queues["requests"].send(body, message_id=str(request))
+        return str(request)
+
+    async def handle(self, queue: str, message: Message) -> None:
+        """What the function of a queue does with one message."""
+        try:
+            match queue:
+                case "requests":
+                    await self.intake.receive(message.body)
+                case "work":
+                    await self.eraser.carry_out(_of(messages.Work, message), hurry=self.hurry)
+                case "sweeps":
+                    await self.sweeps.sweep(_of(messages.SliceOrder, message), hurry=self.hurry)
+                case "ledger":
+                    await self.append()
+        except PermanentError as error:
+            await self.parking.park(
+                message.body,
+                queue=queue,
+                message_id=message.message_id,
+                reason=str(error),
+                request=messages.request_id_of(message.body),
+                now=self.now,
+            )
+
+    async def deliver(self, *queues: str) -> int:
+        """Give each waiting message to its function once; what fails comes back. Returns how many went through."""
+        went = 0
+        for name in queues or QUEUES:
+            waiting, self.queues[name].messages = self.queues[name].messages, []
+            for message in waiting:
+                try:
+                    await self.handle(name, message)
+                except (RetentionError, CrashError) as error:
+                    self.errors.append(error)
+                    message.deliveries += 1
+                    self.queues[name].messages.append(message)
+                else:
+                    went += 1
+        return went
+
+    async def drain(self, *queues: str) -> None:
+        """Deliver until these queues are empty."""
+        for _ in range(200):
+            if not any(self.queues[name].messages for name in queues or QUEUES):
+                return
+            await self.deliver(*queues)
+        raise AssertionError("the queues never become empty")
+
+    async def append(self) -> None:
+        for year in await years(self.ledger):
+            await append(self.ledger, year)
+
+    async def timers(self) -> None:
+        """One firing of every timer; the host logs what one raises, and fires it again in its time."""
+        planner = [self.sweeps.tick] if self.sweeping else []
+        for timer in (*planner, self.watch.journals, self.watch.idle_requests):
+            try:
+                await timer()
+            except (RetentionError, CrashError) as error:
+                self.errors.append(error)
+
+    async def rest(self) -> None:
+        """Let time pass until nothing is left to do, then seal the log."""
+        for _ in range(60):
+            await self.timers()
+            with suppress(AssertionError):
+                await self.drain()
+            if await self.at_rest():
+                break
+            self.later(minutes=5)
+        else:
+            raise AssertionError(f"work is left for ever: {[str(each) for each in self.errors[-3:]]}")
+        await self.append()
+        for year in await years(self.ledger):
+            await seal(self.ledger, year, self.signer(year))
+
+    async def at_rest(self) -> bool:
+        waiting = sum(len(queue.messages) for queue in self.queues.values())
+        open_requests = [each for each in await self.documents() if each.state not in FINAL or each.outbox]
+        runs = [await self.runs.current(each.id) for each in POLICY.enforced()]
+        busy = [run for run in runs if run and (run.value.finished is None or run.value.outbox)]
+        journals = [each async for each in self.own["journals"].list()]
+        return not (waiting or open_requests or busy or journals)
+
+    async def documents(self) -> list[RequestDocument]:
+        found = []
+        async for entry in self.own["requests"].list():
+            stored = await self.own["requests"].read(entry.name)
+            found.append(RequestDocument.model_validate_json(stored.data))
+        return found
+
+    async def document(self, request: str) -> RequestDocument:
+        return (await self.requests.load(request)).value
+
+    # ------------------------------------------------------------ the log
+
+    def signer(self, year: str) -> Signer:
+        return Signer(name=self.ledger.origin_of(year), seed=bytes(range(32)))
+
+    async def events(self) -> list[dict]:
+        """Every distinct event of the sealed logs."""
+        found: dict[str, dict] = {}
+        for year in await years(self.ledger):
+            async for _, event in entries(Live(ledger=self.ledger, year=year)):
+                found[event["id"]] = event
+        return list(found.values())
+
+    async def name_in_log(self, record: Record, year: int = START.year) -> str:
+        """The pseudonym of a record."""
+        name = name_of(record.scope) if record.scope else name_of_category(record.category, year)
+        key = await self.own["keys"].read(name)
+        return audit.pseudonym(key.data, "record", record.locator.text()) if key else ""
+
+
+def _of(kind, message: Message):
+    order = messages.parse(message.body)
+    assert isinstance(order, kind)
+    return order
+
+
+def _text(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def locator(category: Category, key: str, partition: str = "") -> Locator:
+    store = category.store
+    return Locator(
+        store=store.kind,
+        account=getattr(store, "account", ""),
+        container=store.container,
+        key=key,
+        partition=partition,
+    )
+
+
+def person(user: str) -> Scope:
+    return Scope(kind=ScopeKind.PERSON, id=user)
+
+
+def home_of(home: str) -> Scope:
+    return Scope(kind=ScopeKind.HOME, id=home)
+
+
+async def found(world: World, category: str, scope: Scope | None = None, *, rule: int = 0) -> list[Record]:
+    """Records as a listing gives them: of a scope, or all that are due."""
+    chosen = POLICY.category(category)
+    if scope is not None:
+        pages = world.records.of_scope(chosen, scope, size=100)
+        return [record async for page in pages for record in page.records]
+    division = await world.records.divide(chosen, chosen.rules[rule], now=world.now, most=1)
+    records = []
+    for part in division.parts:
+        pages = world.records.expired(chosen, chosen.rules[rule], part, now=world.now, cursor="", size=100)
+        records += [record async for page in pages for record in page.records]
+    return records
+
+
+def outcomes(events: Sequence[dict]) -> Counter[str]:
+    """How many records' events say what."""
+    texts = [each["type"] for each in events]
+    return Counter(t.removeprefix("retention.record.") for t in texts if t.startswith("retention.record."))
+
+
+# ---------------------------------------------------------------- what must hold, whatever happened
+
+
+async def assert_whole(world: World) -> list[dict]:
+    """The promises, after everything came to rest; returns the events."""
+    assert await world.at_rest()
+    for year in await years(world.ledger):
+        report = await verify(Live(ledger=world.ledger, year=year), world.signer(year).verifier)
+        assert report.sound, [str(each) for each in report.findings]
+        assert report.events <= report.leaves
+    events = await world.events()
+    await _assert_records_are_accounted_for(world, events)
+    await _assert_requests_ended_once(world, events)
+    await _assert_runs_ended_once(world, events)
+    _assert_no_personal_data(world, events)
+    return events
+
+
+async def _assert_records_are_accounted_for(world: World, events: list[dict]) -> None:
+    said: dict[str, Counter[str]] = {}
+    for event in events:
+        if event["type"].startswith("retention.record."):
+            kinds = said.setdefault(event["data"]["record"], Counter())
+            kinds[event["type"].removeprefix("retention.record.")] += 1
+    truth: dict[str, tuple[Record, Counter[str]]] = {}
+    for record, answer in world.records.done:
+        truth.setdefault(record.locator.text(), (record, Counter()))[1][answer] += 1
+    names = {await world.name_in_log(record) for record, _ in truth.values()}
+    assert {name for name, kinds in said.items() if kinds["erased"] or kinds["left"]} <= names, "an invented erasure"
+    for record, did in truth.values():
+        kinds = said.get(await world.name_in_log(record), Counter())
+        what = (record.category, dict(did), dict(kinds))
+        gone = did["deleted"] + did["left"]
+        assert kinds["erased"] <= did["deleted"], f"an erasure that did not happen: {what}"
+        assert kinds["left"] <= did["left"], f"a leaving that did not happen: {what}"
+        assert kinds["erased"] + kinds["left"] + kinds["already_gone"] >= gone, f"gone without an event: {what}"
+        assert bool(kinds["already_gone"]) <= bool(did["missing"]), f"called gone, and was never missed: {what}"
+        assert bool(kinds["renewed"]) <= bool(did["changed"]), f"called renewed, and never was: {what}"
+
+
+async def _assert_requests_ended_once(world: World, events: list[dict]) -> None:
+    told = Counter(each["data"]["request"] for each in events if each["type"] in TOLD)
+    for document in await world.documents():
+        assert document.state in FINAL
+        assert told.pop(document.id, 0) == 1, f"request in state {document.state} ended otherwise than once"
+    assert not told
+
+
+async def _assert_runs_ended_once(world: World, events: list[dict]) -> None:
+    ended = Counter(each["data"]["run"] for each in events if each["type"] == audit.EventType.RUN_COMPLETED)
+    assert set(ended.values()) <= {1}
+    causes = {e["data"]["cause"].get("run") for e in events if e["type"].startswith("retention.record.")}
+    assert causes - {None} <= set(ended), "a run deleted and never said that it ended"
+
+
+def _assert_no_personal_data(world: World, events: list[dict]) -> None:
+    texts = [json.dumps(each) for each in events] + LINES.texts + [str(each) for each in world.errors]
+    for secret in (*PERSONS, *HOMES):
+        assert not [text for text in texts if secret in text.lower()], f"personal data outside: {secret}"
+
+
+# ---------------------------------------------------------------- dying, and rivals
+
+
+class Countdown:
+    """A turn for `Steps`: before the `at`-th call something happens, once. (What is after one is before the next.)"""
+
+    def __init__(self, at: int, then: Callable[[], Awaitable[None]]) -> None:
+        self.at = at
+        self.then = then
+        self.taken = 0
+
+    async def __call__(self, name: str) -> None:
+        self.taken += name.startswith("before")
+        if self.taken == self.at and name.startswith("before"):
+            await self.then()
+
+
+async def die() -> None:
+    raise CrashError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broken:
+    """One thing that goes wrong: the nth write of a store, or the nth send to a queue; how it goes wrong."""
+
+    where: str
+    kind: str
+    nth: int
+    name: str
+    how: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}-{self.kind}-{self.nth}-{self.name}-{self.how}"
+
+
+HOWS = ("unapplied", "applied", "repeated")
+"""Not done; done and the answer lost; done, the answer lost, and repeated by the vendor's client, which is refused."""
+
+
+@dataclass(kw_only=True)
+class Scene:
+    """A world built, and the work in it that is to be broken."""
+
+    build: Callable[[], Awaitable[World]]
+    work: Callable[[World], Awaitable[None]]
+    broken: list[Broken] = field(default_factory=list)
+
+    def all_broken(self) -> list[Broken]:
+        """Each write and send of one undisturbed run, going wrong in each way there is."""
+
+        async def run() -> World:
+            world = await self.build()
+            self._before = {name: Counter(k for k, _ in s.writes) for name, s in world.own.items()}
+            self._sent = {name: queue.sends for name, queue in world.queues.items()}
+            await self.work(world)
+            return world
+
+        world = asyncio.run(run())
+        cases = []
+        for where, store in world.own.items():
+            if where in ("tiles", "state"):  # the ledger's own writes have their own tests
+                continue
+            seen = Counter()
+            for kind, name in store.writes:
+                seen[kind] += 1
+                if seen[kind] > self._before[where][kind] and (where, kind) != ("journals", "delete"):
+                    nth = seen[kind] - self._before[where][kind]
+                    cases.append(Broken(where=where, kind=kind, nth=nth, name=_plain(name)))
+        for where, queue in world.queues.items():
+            cases += [
+                Broken(where=where, kind="send", nth=n + 1, name="") for n in range(queue.sends - self._sent[where])
+            ]
+        ways = [replace(each, how=how) for each in cases for how in HOWS]
+        return [each for each in ways if each.how != "repeated" or each.kind in ("create", "replace")]
+
+    async def broken_world(self, broken: Broken) -> World:
+        """The world in which it went wrong; the host saw the error, or the product coped."""
+        world = await self.build()
+        self.arm(world, broken)
+        await self.work(world)
+        return world
+
+    @staticmethod
+    def arm(world: World, broken: Broken) -> None:
+        """Let it go wrong when its time comes."""
+        if broken.kind == "send":
+            world.queues[broken.where].arm(nth=broken.nth, applied=broken.how == "applied")
+        else:
+            _arm(world.own[broken.where], broken)
+
+
+def _arm(store: MemoryObjects, broken: Broken) -> None:
+    if broken.how != "repeated":
+        store.arm(Fault(write=broken.kind, applied=broken.how == "applied", nth=broken.nth))
+        return
+    method = getattr(store, broken.kind)
+    left = broken.nth
+
+    async def repeating(name, *args, **options):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            await method(name, *args, **options)  # the one below is refused: the name is taken, the version another
+        return await method(name, *args, **options)
+
+    setattr(store, broken.kind, repeating)
+
+
+def _plain(name: str) -> str:
+    """An object's name without what is random in it, for a test's id."""
+    parts = name.removesuffix(".json").split("/")
+    return "/".join(p if len(p) < 20 else "…" for p in parts)
