@@ -40,8 +40,9 @@ class NotReadyError(ProcessError):
 class Program:
     """What to run, where it listens and how to see that it does.
 
-    `environment` is added to our own. `path` is asked for by HTTP: any status below 500 means ready; with `path` None
-    an accepted TCP connection does. `remedy` completes the sentence "or ..." of a busy port.
+    `environment` is added to our own, less the variables NAME and NAME__* for each NAME in `not_inherited`. `path` is
+    asked for by HTTP: any status below 500 means ready; with `path` None an accepted TCP connection does. `remedy`
+    completes the sentence "or ..." of a busy port.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Program:
     remedy: str
     path: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    not_inherited: frozenset[str] = frozenset()
 
 
 def free_port() -> int:
@@ -121,7 +123,7 @@ class Process:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, "PYTHONUNBUFFERED": "1", **self.program.environment},
+                    env={**self._inherited(), "PYTHONUNBUFFERED": "1", **self.program.environment},
                     # A session of its own: Ctrl-C at the terminal reaches us alone, and we stop it in order.
                     start_new_session=True,
                 )
@@ -198,6 +200,10 @@ class Process:
         except FileNotFoundError:
             return "(no log)"
         return "\n".join(f"    {line}" for line in lines[-_TAIL_LINES:])
+
+    def _inherited(self) -> dict[str, str]:
+        names = self.program.not_inherited
+        return {name: value for name, value in os.environ.items() if name.partition("__")[0] not in names}
 
     def _recorded(self) -> tuple[int, list[str]] | None:
         if self._child is not None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local.processes import HOST, Process, ProcessError, Program, free_port
+from shared.config import SETTINGS
 
 PROJECT = Path(__file__).resolve().parent.parent
 ACCOUNTS = {
@@ -136,12 +137,18 @@ def runner(
     project: Path = PROJECT,
     manual_timers: bool = False,
 ) -> Program:
-    """The runner, `python -m local.runner`: the app of `project` under these settings; `port` is its admin port."""
+    """The runner, `python -m local.runner`: the app of `project` under these settings; `port` is its admin port.
+
+    It takes no setting from the environment or from a user's settings file: one that leads to a real account
+    (`BLOB_DATA__serviceUri`) would go before ours.
+    """
     options = ["--project", str(project), "--role", role, "--admin-port", str(port), "--data", str(root / "runner")]
+    options += ["--settings", str(root / "settings.json")]
     return Program(
         name="runner",
         command=(sys.executable, "-m", "local.runner", *options, *(["--manual-timers"] if manual_timers else [])),
         environment={"PYTHONPATH": str(PROJECT), **values},
+        not_inherited=frozenset({*settings(Ports()), *(setting.name for setting in SETTINGS)}),
         port=port,
         path="/admin/host/status",
         remedy="choose another one with --admin-port (make up ADMIN_PORT=...)",

@@ -43,6 +43,8 @@ class _Form(BaseModel):
 
 
 Id = Annotated[str, Field(min_length=1, max_length=128)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,120}$")]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
 Note = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -94,19 +96,19 @@ class Work(_Form):
     """Go on with a request. On session queue `requests-work`, session = the scope's internal id."""
 
     type: Literal["work"]
-    request: str
-    hop: int
+    request: UUID = Field(strict=False)
+    hop: Count
 
 
 class SliceOrder(_Form):
     """Sweep one slice of a run. On queue `sweeps`."""
 
     type: Literal["slice"]
-    category: str
-    run: str
-    slice: int
-    attempt: int
-    hop: int
+    category: Name
+    run: Name
+    slice: Count
+    attempt: Count
+    hop: Count
 
 
 class Doorbell(_Form):

@@ -6,6 +6,7 @@ with ValueError. The words are those of ISO/IEC 27555 (category, starting point,
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -78,7 +79,7 @@ class Locator:
 
     def text(self) -> str:
         """The unambiguous text that a record's pseudonym is made of."""
-        return f"{self.store}\n{self.account}\n{self.container}\n{self.partition}\n{self.key}"
+        return json.dumps([self.store, self.account, self.container, self.partition, self.key])
 
 
 class Action(StrEnum):

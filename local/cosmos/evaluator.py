@@ -96,6 +96,10 @@ def _is_null(arguments: Sequence[Value]) -> Value:
     return arguments[0] is None
 
 
+def _is_string(arguments: Sequence[Value]) -> Value:
+    return isinstance(arguments[0], str)
+
+
 def _array_length(arguments: Sequence[Value]) -> Value:
     return len(arguments[0]) if isinstance(arguments[0], list) else UNDEFINED
 
@@ -145,6 +149,7 @@ def _lower_case(text: str) -> str:
 _FUNCTIONS: dict[str, Callable[[Sequence[Value]], Value]] = {
     "IS_DEFINED": _is_defined,
     "IS_NULL": _is_null,
+    "IS_STRING": _is_string,
     "ARRAY_CONTAINS": _array_contains,
     "ARRAY_LENGTH": _array_length,
     "LOWER": _lower,

@@ -43,6 +43,7 @@ _CONSTANTS: dict[str, Value] = {"TRUE": True, "FALSE": False, "NULL": None, "UND
 _FUNCTIONS = {
     "IS_DEFINED": {1},
     "IS_NULL": {1},
+    "IS_STRING": {1},
     "ARRAY_CONTAINS": {2, 3},
     "ARRAY_LENGTH": {1},
     "LOWER": {1},

@@ -134,6 +134,8 @@ class Runner:
             # A loop ends only when told to, or by a fault of ours, which must not leave a function silently dead.
             await asyncio.wait({stop, *tasks}, return_when=asyncio.FIRST_COMPLETED)
             _log.info("stopping: nothing new is taken")
+            # As on the platform, the app is not told, and its clients end with the process: no news to an operator.
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)
             stopping.set()
             ended, late = await asyncio.wait(tasks, timeout=grace) if tasks else (set(), set())
             for loop in ended:

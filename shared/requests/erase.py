@@ -72,7 +72,8 @@ class Eraser:
 
         Raises TransientError (redelivered), PermanentError for an unknown request.
         """
-        held = await self.requests.load(order.request)
+        request = str(order.request)
+        held = await self.requests.load(request)
         if held is None:
             raise PermanentError("the message names a request that nobody made")
         scope = held.value.scope_value()
@@ -83,8 +84,8 @@ class Eraser:
         try:
             await attempt.run()
         except OutOfTimeError:
-            body = messages.work(request=order.request, hop=order.hop + 1)
-            message_id = f"{order.request}-{order.hop + 1}-{secrets.token_hex(4)}"  # never taken for an earlier one
+            body = messages.work(request=request, hop=order.hop + 1)
+            message_id = f"{request}-{order.hop + 1}-{secrets.token_hex(4)}"  # never taken for an earlier one
             await self.work.send(body, message_id=message_id, session_id=session_of(scope))
 
 

@@ -26,12 +26,16 @@ def expiring(category: Category, rule: Rule, now: datetime, last: str) -> Query:
     caller compares each due time.
     """
     cutoff = rule.period.latest_start(now)
-    conditions = []
+    conditions = _where(rule)
     low: str | int
     high: str | int
     match rule.start:
         case Field(field=name):
-            order, low, high = f"c.{name}", last, utc_text((cutoff + timedelta(seconds=1)).replace(microsecond=0))
+            order, low, high = (
+                f"c.{name}",
+                last or "0",
+                utc_text((cutoff + timedelta(seconds=1)).replace(microsecond=0)),
+            )
         case Touched():
             order, low, high = "c._ts", int(last or 0), int(cutoff.timestamp())
         case Empty(field=name):
@@ -39,16 +43,38 @@ def expiring(category: Category, rule: Rule, now: datetime, last: str) -> Query:
             conditions.append(f"ARRAY_LENGTH(c.{name}) = 0")
         case _:
             raise PermanentError(f"rule {rule.id} of {category.id}: its starting point cannot be read in Cosmos DB")
-    parameters = [{"name": "@low", "value": low}, {"name": "@high", "value": high}]
-    if rule.where is not None:
-        if rule.where.equals is not None:
-            conditions.append(f"c.{rule.where.field} = @equals")
-            parameters.append({"name": "@equals", "value": rule.where.equals})
-        else:
-            there = f"(IS_DEFINED(c.{rule.where.field}) AND NOT IS_NULL(c.{rule.where.field}))"
-            conditions.append(f"NOT {there}" if rule.where.absent else there)
+    parameters = [{"name": "@low", "value": low}, {"name": "@high", "value": high}, *_parameters(rule)]
     where = " AND ".join([f"{order} >= @low", f"{order} <= @high", *conditions])
     return f"SELECT {fields(category)} FROM c WHERE {where} ORDER BY {order}", parameters
+
+
+def timeless(rule: Rule) -> Query | None:
+    """The query that counts items whose starting point is there and cannot be a time: no listing ever meets them.
+
+    A time begins with a digit, so a text that does not is none. None where a rule reads no property.
+    """
+    if not isinstance(rule.start, Field):
+        return None
+    name = f"c.{rule.start.field}"
+    odd = f"(NOT IS_STRING({name}) OR {name} < '0' OR {name} >= ':')"
+    where = " AND ".join([f"IS_DEFINED({name})", f"NOT IS_NULL({name})", odd, *_where(rule)])
+    return f"SELECT VALUE COUNT(1) FROM c WHERE {where}", _parameters(rule)
+
+
+def _where(rule: Rule) -> list[str]:
+    if rule.where is None:
+        return []
+    name = f"c.{rule.where.field}"
+    if rule.where.equals is not None:
+        return [f"{name} = @equals"]
+    there = f"(IS_DEFINED({name}) AND NOT IS_NULL({name}))"
+    return [f"NOT {there}" if rule.where.absent else there]
+
+
+def _parameters(rule: Rule) -> list[dict[str, Any]]:
+    if rule.where is None or rule.where.equals is None:
+        return []
+    return [{"name": "@equals", "value": rule.where.equals}]
 
 
 def store_of(category: Category) -> CosmosStore:

@@ -27,7 +27,17 @@ from shared.model import Action, Locator, Record, Scope
 from shared.policy import Category, Field, FieldIs, Follows, Member, Partition, Rule
 from shared.stores.blob import asked_to_wait
 from shared.stores.concurrency import bounded
-from shared.stores.cosmos_queries import Query, expiring, fields, identity, order_of, read_cursor, start_of, store_of
+from shared.stores.cosmos_queries import (
+    Query,
+    expiring,
+    fields,
+    identity,
+    order_of,
+    read_cursor,
+    start_of,
+    store_of,
+    timeless,
+)
 from shared.stores.interface import Answer, Division, NoAnswer, Page, Slice
 
 BATCH = 100
@@ -63,9 +73,10 @@ class CosmosRecords:
             raise translate(error) from error
         query = expiring(category, rule, now, "")
         found = await bounded([self._some(container, query, 1, each) for each in ranges], self.concurrency)
-        return Division(
-            parts=[Slice(bounds=json.dumps(r)) for r, (items, _) in zip(ranges, found, strict=True) if items]
-        )
+        parts = [Slice(bounds=json.dumps(r)) for r, (items, _) in zip(ranges, found, strict=True) if items]
+        odd = timeless(rule)
+        counts = await bounded([self._count(container, odd, each) for each in ranges if odd], self.concurrency)
+        return Division(parts=parts, strange={NO_TIME: sum(counts)} if sum(counts) else {})
 
     async def expired(
         self, category: Category, rule: Rule, part: Slice, *, now: datetime, cursor: str, size: int
@@ -182,6 +193,14 @@ class CosmosRecords:
         except AzureError as error:
             raise translate(error) from error
         return found, False
+
+    async def _count(self, container: ContainerProxy, query: Query, feed_range: dict[str, Any]) -> int:
+        text, parameters = query
+        try:
+            counts = container.query_items(text, parameters=parameters, feed_range=feed_range)
+            return sum([int(each) async for each in counts])  # type: ignore[call-overload]
+        except AzureError as error:
+            raise translate(error) from error
 
     async def _query(
         self, container: ContainerProxy, query: Query, size: int, **target: Any

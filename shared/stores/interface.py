@@ -104,7 +104,7 @@ class RecordStore(Protocol):
         """The clock of the category's store, to the second: cutoffs are computed from it."""
 
     async def divide(self, category: Category, rule: Rule, *, now: datetime, most: int) -> Division:
-        """Divide what may have expired by `now` into at most `most` parts."""
+        """Divide what may have expired by `now` into parts: at most `most`, where the store lets parts be joined."""
 
     def expired(
         self, category: Category, rule: Rule, part: Slice, *, now: datetime, cursor: str, size: int

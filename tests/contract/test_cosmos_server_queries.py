@@ -92,6 +92,11 @@ def zoo(request: pytest.FixtureRequest) -> Any:
         ("NOT (c.id < 'y')", {"yes", "zero"}),
         ("NOT (c.v < 5)", {"ten"}),
         ("IS_NULL(c.v)", {"nothing"}),
+        ("IS_STRING(c.v)", {"lower", "upper", "accent"}),
+        (
+            "IS_DEFINED(c.v) AND (NOT IS_STRING(c.v) OR c.v >= 'b') AND NOT IS_NULL(c.v) AND c.id IN ('ten', 'lower', 'accent')",
+            {"ten", "accent"},
+        ),
         ("IS_DEFINED(c.address.city)", {"deep"}),
         ("c.address.city = 'Oslo'", {"deep"}),
         ('c["address"]["a b"]["from"] = 1', {"deep"}),

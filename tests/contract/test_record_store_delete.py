@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from record_stores import PERSON, Blobs, BlobShelf, Governed, Items, blob_category, item_category, members
+from record_stores import (
+    LATER,
+    PERSON,
+    Blobs,
+    BlobShelf,
+    Governed,
+    Items,
+    blob_category,
+    governed_items,
+    item_category,
+    listed,
+    members,
+    row,
+)
 
 from shared.errors import PermanentError
 from shared.model import Action, Scope, ScopeKind
@@ -132,6 +145,22 @@ async def test_nobody_can_leave_a_blob(blobs: Blobs) -> None:
     with pytest.raises(PermanentError):
         await governed.store.delete([replace(record, action=Action.LEAVE)], leaver=PERSON)
     assert await governed.left() == [governed.key(0)]
+
+
+# ---------------------------------------------------------------- items
+
+
+@pytest.mark.parametrize("homes", [1, 12], ids=["batch", "single"])
+async def test_items_of_any_name_in_any_partition_are_deleted(items: Items, homes: int) -> None:
+    category = governed_items(items)
+    kinds = ["a b", "100%", "%2F", "a+b;c", "a=b&c", "a'b\"c", "øya", "家", "e\u0301", "😀", "[1]", "a:b@c"]
+    partitions = [*kinds[1:], "a/b?c#d"] if homes > 1 else ["a/b?c#d"] * len(kinds)
+    old = LATER - timedelta(days=40)
+    await items.put(category, [{**row(0, old), "id": k, "homeId": p} for k, p in zip(kinds, partitions, strict=True)])
+    found = await listed(items, category, now=LATER)
+    assert found.keys == sorted(kinds)
+    assert set(await items.records.delete(found.records)) == {"deleted"}
+    assert await items.keys(category) == []
 
 
 # ---------------------------------------------------------------- members

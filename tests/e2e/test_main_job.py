@@ -72,13 +72,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             values = {k: v for k, v in stack.settings.items() if role == "pipeline" or k not in PIPELINE_ONLY}
             if role == "pipeline":
                 values["LEDGER_SIGNING_SEED"] = ""
-            nothing = root / f"{role}.json"
-            nothing.write_text('{"Values": {}}')
             home = root / role
             home.mkdir()
-            program = runner(
-                home, free_port(), {**values, "RETENTION_SETTINGS": str(nothing)}, role=role, manual_timers=True
-            )
+            program = runner(home, free_port(), values, role=role, manual_timers=True)
             apps[role] = Process(program, home)
         yield World(stack, apps)
     finally:

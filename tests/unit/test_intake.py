@@ -126,7 +126,7 @@ async def test_another_message_with_the_same_id_is_parked_and_changes_nothing(wo
     assert world.keys("users") == ["bob", "cleo"]
     parked = [each for each in await assert_whole(world) if each["type"] == "retention.message.parked"]
     assert [each["data"]["request"] for each in parked] == [str(ID)]
-    assert parked[0]["data"]["reason"] == "retention.id: another request has this id; give a new UUID"
+    assert parked[0]["data"]["reason"].startswith("retention.id: another request")
 
 
 @pytest.mark.parametrize(
