@@ -68,7 +68,7 @@ def main() -> None:
     # The SDKs log each try that fails, and may name records in it: the error at the end says what an operator needs.
     logging.getLogger().addHandler(logging.NullHandler())
     try:
-        app()
+        app(prog_name="retention")
     except TransientError as error:
         output.note(f"no useful answer: {error}. See that it runs, that the settings name it, and that you may use it")
         sys.exit(output.Code.NO_ANSWER)

@@ -33,6 +33,9 @@ _REMEDIES = {
 }
 
 
+NOT_OURS = "the pipeline writes such messages itself, and never like this"
+
+
 class MessageError(PermanentError):
     """A message that can never succeed. It is parked; the operator mends it as the text says, and sends it again."""
 
@@ -156,7 +159,7 @@ def _explain(error: ValidationError | RecursionError) -> str:
         if each["type"] == "extra_forbidden":  # the name is the sender's: it may be anything, so it is not repeated
             findings.append(f"{'.'.join(path[:-1])}: has a field that is unknown here; remove it")
         else:
-            findings.append(f"{'.'.join(path)}: {_REMEDIES.get(known or '', 'correct it as docs/requests.md says')}")
+            findings.append(f"{'.'.join(path)}: {_REMEDIES.get(known or '', NOT_OURS)}")
     return "; ".join(dict.fromkeys(findings))
 
 
