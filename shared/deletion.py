@@ -10,9 +10,9 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from shared import audit, messages
@@ -34,10 +34,11 @@ from shared.model import (
     Scope,
 )
 from shared.policy import Policy
-from shared.stores.interface import Answer, NoAnswer, Queue, RecordStore, Said
+from shared.stores.interface import NoAnswer, Queue, RecordStore, Said
 
 ATTEMPTS = 4  # of one record that had no answer, before its journal is left open for recovery
 FIRST_WAIT = 0.2  # seconds before the second attempt; doubled each time
+ON_ITS_WAY = timedelta(minutes=5)  # by then a request without an answer has reached its store, or never will
 
 Outcomes = tuple[Outcome, ...]
 
@@ -86,9 +87,12 @@ class Gate:
         return await self._carry_out(journal)
 
     async def recover(self, intent_id: str) -> Outcomes:
-        """Finish an open journal by the same steps, from 2 on. One that is settled or gone needs nothing."""
+        """Finish an open journal by the same steps, from 2 on. One that is settled or gone needs nothing.
+
+        What is held by now is looked at, because the attempt before may have deleted it.
+        """
         journal = await self.journals.read_open(intent_id)
-        return await self._carry_out(journal) if journal else ()
+        return await self._carry_out(journal, again=True) if journal else ()
 
     async def ring(self, intent_id: str) -> None:
         """Tell the ledger that a journal is settled. A lost ring loses nothing: the watch rings again."""
@@ -97,16 +101,26 @@ class Gate:
         except TransientError:
             log.warning("the ledger's doorbell did not answer; the watch will ring it again")
 
-    async def _carry_out(self, journal: OpenJournal) -> Outcomes:
+    async def _carry_out(self, journal: OpenJournal, *, again: bool = False) -> Outcomes:
+        """Steps 2 to 5. `again` says that an earlier attempt may have deleted, or be about to.
+
+        That a record is missing or changed is final. That it stays (held, blocked) is not while an attempt without an
+        answer may still be on its way: then its journal stays open.
+        """
         intent = journal.intent
-        holds = await self.holds.read()
-        now = self.clock()
+        unsure = set[int]()
+        if again and self.clock() < intent.created + ON_ITS_WAY:
+            unsure |= set(range(len(intent.records)))
+        held = await self._held(intent)
         outcomes: dict[int, Outcome] = {}
-        for ordinal, record in enumerate(intent.records):
-            hold = next((h for h in holds if h.covers(record, intent.cause, now)), None)
-            if hold is not None:
-                outcomes[ordinal] = Held(hold=hold.id)
-        await self._delete_conditionally(intent, outcomes)
+        if again:  # what is held now may have been deleted before the hold was there
+            await self._look(intent, held, outcomes, unsure)
+        else:
+            outcomes |= held
+        await self._delete_conditionally(intent, held, outcomes, unsure)
+        missing = len(intent.records) - len(outcomes)
+        if missing:
+            raise TransientError(f"{missing} records had no final answer; journal {intent.id} stays open for recovery")
         final = tuple(outcomes[ordinal] for ordinal in range(len(intent.records)))
         settled = self.clock()
         events = await self._events(intent, final, settled)
@@ -117,35 +131,56 @@ class Gate:
         await self.ring(intent.id)
         return final
 
-    async def _delete_conditionally(self, intent: Intent, outcomes: dict[int, Outcome]) -> None:
-        """Fill in the outcome of every record without one; raise TransientError if some get no answer."""
-        leaver = intent.cause.scope if isinstance(intent.cause, RequestCause) else None
+    async def _held(self, intent: Intent) -> dict[int, Held]:
+        holds = await self.holds.read()
+        now = self.clock()
+        found: dict[int, Held] = {}
+        for ordinal, record in enumerate(intent.records):
+            hold = next((h for h in holds if h.covers(record, intent.cause, now)), None)
+            if hold is not None:
+                found[ordinal] = Held(hold=hold.id)
+        return found
+
+    async def _look(
+        self, intent: Intent, held: Mapping[int, Held], outcomes: dict[int, Outcome], unsure: set[int]
+    ) -> None:
+        """Fill in the outcome of what is held, without asking for a deletion."""
+        for store, ordinals in _by_store(intent, held):
+            here = await self._store(store).there([intent.records[n] for n in ordinals], leaver=_leaver(intent))
+            for ordinal, is_here in zip(ordinals, here, strict=True):
+                if is_here is False:
+                    outcomes[ordinal] = AlreadyGone()
+                elif is_here is True and ordinal not in unsure:
+                    outcomes[ordinal] = held[ordinal]
+
+    async def _delete_conditionally(
+        self, intent: Intent, held: Mapping[int, Held], outcomes: dict[int, Outcome], unsure: set[int]
+    ) -> None:
+        """Fill in the outcome of every record that is not held and gives a final answer."""
         wait = 0.0
         for attempt in range(ATTEMPTS):
+            left = [n for n in range(len(intent.records)) if n not in outcomes and n not in held]
+            if not left:
+                return
             await self.sleep(wait)
             wait = FIRST_WAIT * 2**attempt
-            by_store: dict[str, list[int]] = {}
-            for ordinal, record in enumerate(intent.records):
-                if ordinal not in outcomes:
-                    by_store.setdefault(f"{record.locator.store}/{record.locator.account}", []).append(ordinal)
-            for store, ordinals in by_store.items():
-                answers = await self._ask(store, [intent.records[n] for n in ordinals], leaver)
+            for store, ordinals in _by_store(intent, left):
+                records = [intent.records[n] for n in ordinals]
+                answers = await self._store(store).delete(records, leaver=_leaver(intent))
                 for ordinal, answer in zip(ordinals, answers, strict=True):
                     if isinstance(answer, NoAnswer):
                         wait = max(wait, answer.retry_after or 0.0)
-                    else:
-                        outcomes[ordinal] = _outcome(answer)
-            if len(outcomes) == len(intent.records):
-                return
-        missing = len(intent.records) - len(outcomes)
-        raise TransientError(f"{missing} records had no answer; journal {intent.id} stays open for recovery")
+                        unsure.add(ordinal)
+                        continue
+                    outcome = _outcome(answer)
+                    if not (isinstance(outcome, Blocked) and ordinal in unsure):
+                        outcomes[ordinal] = outcome
 
-    async def _ask(self, store: str, records: Sequence[Record], leaver: Scope | None) -> Sequence[Answer]:
+    def _store(self, name: str) -> RecordStore:
         try:
-            adapter = self.stores[store]
+            return self.stores[name]
         except KeyError:
-            raise ConfigError(f"no connection to {store} is set: this journal needs it") from None
-        return await adapter.delete(records, leaver=leaver)
+            raise ConfigError(f"no connection to {name} is set: this journal needs it") from None
 
     async def _events(self, intent: Intent, outcomes: Outcomes, now: datetime) -> list[bytes]:
         keys = await self.keys.get(_key_name(record, now) for record in intent.records)
@@ -167,6 +202,18 @@ class Gate:
                 )
             )
         return events
+
+
+def _by_store(intent: Intent, ordinals: Iterable[int]) -> Iterable[tuple[str, list[int]]]:
+    found: dict[str, list[int]] = {}
+    for ordinal in ordinals:
+        where = intent.records[ordinal].locator
+        found.setdefault(f"{where.store}/{where.account}", []).append(ordinal)
+    return found.items()
+
+
+def _leaver(intent: Intent) -> Scope | None:
+    return intent.cause.scope if isinstance(intent.cause, RequestCause) else None
 
 
 def count(outcomes: Sequence[Outcome]) -> Counter[str]:

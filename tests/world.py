@@ -6,15 +6,16 @@ compared with it; `Steps` lets a test crash, or let a rival run, at any call of 
 """
 
 import asyncio
-import json
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
+
+from disturbances import CrashError, Steps
 
 from shared import audit, messages
 from shared.deletion import Gate
@@ -27,7 +28,6 @@ from shared.ledger.head import Ledger
 from shared.ledger.log import append, years
 from shared.ledger.reader import Live, entries
 from shared.ledger.seal import seal
-from shared.ledger.verify import verify
 from shared.model import Locator, Record, Scope, ScopeKind
 from shared.policy import Category
 from shared.policy_file import load
@@ -36,7 +36,7 @@ from shared.requests.erase import Eraser
 from shared.requests.intake import Intake
 from shared.runs import Runs
 from shared.stores.interface import Answer
-from shared.stores.memory import Fault, MemoryObjects
+from shared.stores.memory import MemoryObjects
 from shared.stores.memory_records import MemoryRecords
 from shared.sweep import Sweeps
 from shared.watch import Watch
@@ -46,13 +46,8 @@ POLICY = load(Path(__file__).parents[1] / "policy.yaml")
 OWN = ("journals", "holds", "keys", "runs", "requests", "register", "parking", "tiles", "state")
 QUEUES = ("sweeps", "requests", "work", "ledger")
 FINAL = (State.DONE, State.NEEDS_ATTENTION, State.REJECTED)
-TOLD = {audit.EventType.REQUEST_COMPLETED, audit.EventType.REQUEST_NEEDS_ATTENTION, audit.EventType.REQUEST_REJECTED}
 PERSONS = ("anna", "bob", "cleo", "dora")  # part of every id, name and address below: none may reach a log or an event
 HOMES = ("birkeveien", "skogveien", "tomtveien")
-
-
-class CrashError(BaseException):
-    """The process dies here: nothing of the product catches it."""
 
 
 class Lines(logging.Handler):
@@ -69,44 +64,6 @@ class Lines(logging.Handler):
 LINES = Lines()
 logging.getLogger("retention").addHandler(LINES)
 logging.getLogger("retention").setLevel(logging.DEBUG)
-
-
-class Steps:
-    """Calls `turn` before and after each call of a store or queue; `turn` may raise, wait, or run somebody else."""
-
-    def __init__(self) -> None:
-        self.turn: Callable[[str], Awaitable[None]] | None = None
-
-    async def take(self, name: str) -> None:
-        if self.turn is not None:
-            await self.turn(name)
-
-    def around(self, inner):
-        """The store or queue with steps between its calls."""
-        return _Stepping(inner, self)
-
-
-class _Stepping:
-    def __init__(self, inner, steps: Steps) -> None:
-        self._inner = inner
-        self._steps = steps
-
-    def __getattr__(self, method):
-        call = getattr(self._inner, method)
-
-        async def one(*args, **options):
-            await self._steps.take(f"before {method}")
-            answer = await call(*args, **options)
-            await self._steps.take(f"after {method}")
-            return answer
-
-        async def many(*args, **options):
-            await self._steps.take(f"before {method}")
-            for each in [each async for each in call(*args, **options)]:
-                yield each
-                await self._steps.take(f"after {method}")
-
-        return many if method in ("list", "expired", "of_scope") else one
 
 
 @dataclass(kw_only=True)
@@ -348,7 +305,7 @@ class World:
 
     async def drain(self, *queues: str) -> None:
         """Deliver until these queues are empty."""
-        for _ in range(200):
+        for _ in range(30):
             if not any(self.queues[name].messages for name in queues or QUEUES):
                 return
             await self.deliver(*queues)
@@ -467,178 +424,3 @@ def outcomes(events: Sequence[dict]) -> Counter[str]:
     """How many records' events say what."""
     texts = [each["type"] for each in events]
     return Counter(t.removeprefix("retention.record.") for t in texts if t.startswith("retention.record."))
-
-
-# ---------------------------------------------------------------- what must hold, whatever happened
-
-
-async def assert_whole(world: World) -> list[dict]:
-    """The promises, after everything came to rest; returns the events."""
-    assert await world.at_rest()
-    for year in await years(world.ledger):
-        report = await verify(Live(ledger=world.ledger, year=year), world.signer(year).verifier)
-        assert report.sound, [str(each) for each in report.findings]
-        assert report.events <= report.leaves
-    events = await world.events()
-    await _assert_records_are_accounted_for(world, events)
-    await _assert_requests_ended_once(world, events)
-    await _assert_runs_ended_once(world, events)
-    _assert_no_personal_data(world, events)
-    return events
-
-
-async def _assert_records_are_accounted_for(world: World, events: list[dict]) -> None:
-    said: dict[str, Counter[str]] = {}
-    for event in events:
-        if event["type"].startswith("retention.record."):
-            kinds = said.setdefault(event["data"]["record"], Counter())
-            kinds[event["type"].removeprefix("retention.record.")] += 1
-    truth: dict[str, tuple[Record, Counter[str]]] = {}
-    for record, answer in world.records.done:
-        truth.setdefault(record.locator.text(), (record, Counter()))[1][answer] += 1
-    names = {await world.name_in_log(record) for record, _ in truth.values()}
-    assert {name for name, kinds in said.items() if kinds["erased"] or kinds["left"]} <= names, "an invented erasure"
-    for record, did in truth.values():
-        kinds = said.get(await world.name_in_log(record), Counter())
-        what = (record.category, dict(did), dict(kinds))
-        gone = did["deleted"] + did["left"]
-        assert kinds["erased"] <= did["deleted"], f"an erasure that did not happen: {what}"
-        assert kinds["left"] <= did["left"], f"a leaving that did not happen: {what}"
-        assert kinds["erased"] + kinds["left"] + kinds["already_gone"] >= gone, f"gone without an event: {what}"
-        assert bool(kinds["already_gone"]) <= bool(did["missing"]), f"called gone, and was never missed: {what}"
-        assert bool(kinds["renewed"]) <= bool(did["changed"]), f"called renewed, and never was: {what}"
-
-
-async def _assert_requests_ended_once(world: World, events: list[dict]) -> None:
-    told = Counter(each["data"]["request"] for each in events if each["type"] in TOLD)
-    for document in await world.documents():
-        assert document.state in FINAL
-        assert told.pop(document.id, 0) == 1, f"request in state {document.state} ended otherwise than once"
-    assert not told
-
-
-async def _assert_runs_ended_once(world: World, events: list[dict]) -> None:
-    ended = Counter(each["data"]["run"] for each in events if each["type"] == audit.EventType.RUN_COMPLETED)
-    assert set(ended.values()) <= {1}
-    causes = {e["data"]["cause"].get("run") for e in events if e["type"].startswith("retention.record.")}
-    assert causes - {None} <= set(ended), "a run deleted and never said that it ended"
-
-
-def _assert_no_personal_data(world: World, events: list[dict]) -> None:
-    texts = [json.dumps(each) for each in events] + LINES.texts + [str(each) for each in world.errors]
-    for secret in (*PERSONS, *HOMES):
-        assert not [text for text in texts if secret in text.lower()], f"personal data outside: {secret}"
-
-
-# ---------------------------------------------------------------- dying, and rivals
-
-
-class Countdown:
-    """A turn for `Steps`: before the `at`-th call something happens, once. (What is after one is before the next.)"""
-
-    def __init__(self, at: int, then: Callable[[], Awaitable[None]]) -> None:
-        self.at = at
-        self.then = then
-        self.taken = 0
-
-    async def __call__(self, name: str) -> None:
-        self.taken += name.startswith("before")
-        if self.taken == self.at and name.startswith("before"):
-            await self.then()
-
-
-async def die() -> None:
-    raise CrashError
-
-
-@dataclass(frozen=True, kw_only=True)
-class Broken:
-    """One thing that goes wrong: the nth write of a store, or the nth send to a queue; how it goes wrong."""
-
-    where: str
-    kind: str
-    nth: int
-    name: str
-    how: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.where}-{self.kind}-{self.nth}-{self.name}-{self.how}"
-
-
-HOWS = ("unapplied", "applied", "repeated")
-"""Not done; done and the answer lost; done, the answer lost, and repeated by the vendor's client, which is refused."""
-
-
-@dataclass(kw_only=True)
-class Scene:
-    """A world built, and the work in it that is to be broken."""
-
-    build: Callable[[], Awaitable[World]]
-    work: Callable[[World], Awaitable[None]]
-    broken: list[Broken] = field(default_factory=list)
-
-    def all_broken(self) -> list[Broken]:
-        """Each write and send of one undisturbed run, going wrong in each way there is."""
-
-        async def run() -> World:
-            world = await self.build()
-            self._before = {name: Counter(k for k, _ in s.writes) for name, s in world.own.items()}
-            self._sent = {name: queue.sends for name, queue in world.queues.items()}
-            await self.work(world)
-            return world
-
-        world = asyncio.run(run())
-        cases = []
-        for where, store in world.own.items():
-            if where in ("tiles", "state"):  # the ledger's own writes have their own tests
-                continue
-            seen = Counter()
-            for kind, name in store.writes:
-                seen[kind] += 1
-                if seen[kind] > self._before[where][kind] and (where, kind) != ("journals", "delete"):
-                    nth = seen[kind] - self._before[where][kind]
-                    cases.append(Broken(where=where, kind=kind, nth=nth, name=_plain(name)))
-        for where, queue in world.queues.items():
-            cases += [
-                Broken(where=where, kind="send", nth=n + 1, name="") for n in range(queue.sends - self._sent[where])
-            ]
-        ways = [replace(each, how=how) for each in cases for how in HOWS]
-        return [each for each in ways if each.how != "repeated" or each.kind in ("create", "replace")]
-
-    async def broken_world(self, broken: Broken) -> World:
-        """The world in which it went wrong; the host saw the error, or the product coped."""
-        world = await self.build()
-        self.arm(world, broken)
-        await self.work(world)
-        return world
-
-    @staticmethod
-    def arm(world: World, broken: Broken) -> None:
-        """Let it go wrong when its time comes."""
-        if broken.kind == "send":
-            world.queues[broken.where].arm(nth=broken.nth, applied=broken.how == "applied")
-        else:
-            _arm(world.own[broken.where], broken)
-
-
-def _arm(store: MemoryObjects, broken: Broken) -> None:
-    if broken.how != "repeated":
-        store.arm(Fault(write=broken.kind, applied=broken.how == "applied", nth=broken.nth))
-        return
-    method = getattr(store, broken.kind)
-    left = broken.nth
-
-    async def repeating(name, *args, **options):
-        nonlocal left
-        left -= 1
-        if left == 0:
-            await method(name, *args, **options)  # the one below is refused: the name is taken, the version another
-        return await method(name, *args, **options)
-
-    setattr(store, broken.kind, repeating)
-
-
-def _plain(name: str) -> str:
-    """An object's name without what is random in it, for a test's id."""
-    parts = name.removesuffix(".json").split("/")
-    return "/".join(p if len(p) < 20 else "…" for p in parts)

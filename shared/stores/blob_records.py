@@ -109,6 +109,11 @@ class BlobRecords:
         await bounded(jobs, self.concurrency)
         return answers
 
+    async def there(self, records: Sequence[Record], *, leaver: Scope | None = None) -> Sequence[bool | NoAnswer]:
+        """Ask for each blob's properties."""
+        del leaver  # a blob has no members
+        return await bounded([self._there(record) for record in records], self.concurrency)
+
     # ------------------------------------------------------------ listing
 
     def _walk(self, category: Category, rule: Rule, *, now: datetime) -> Walk:
@@ -223,6 +228,10 @@ class BlobRecords:
                 return await _look(blob, etag)
             case _:
                 return NoAnswer(retry_after=seconds_to_wait(reply.headers))
+
+    async def _there(self, record: Record) -> bool | NoAnswer:
+        answer = await _look(self.service.get_blob_client(record.locator.container, record.locator.key), "")
+        return answer if isinstance(answer, NoAnswer) else answer != "missing"
 
 
 async def _look(blob: Any, etag: str) -> Answer:

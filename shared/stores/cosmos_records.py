@@ -175,6 +175,10 @@ class CosmosRecords:
         await bounded(jobs, self.concurrency)
         return answers
 
+    async def there(self, records: Sequence[Record], *, leaver: Scope | None = None) -> Sequence[bool | NoAnswer]:
+        """Read each item."""
+        return await bounded([self._there(record, leaver) for record in records], self.concurrency)
+
     # ------------------------------------------------------------ listing
 
     def _container(self, category: Category) -> ContainerProxy:
@@ -293,7 +297,7 @@ class CosmosRecords:
         container = self.database.get_container_client(where.container)
         try:
             item = await container.read_item(where.key, partition_key=where.partition)
-            lists = {k: v for k, v in item.items() if isinstance(v, list) and leaver.id in v}
+            lists = _naming(item, leaver)
             if not lists:
                 answers[number] = "missing"
                 return
@@ -319,6 +323,16 @@ class CosmosRecords:
         else:
             answers[number] = "left"
 
+    async def _there(self, record: Record, leaver: Scope | None) -> bool | NoAnswer:
+        where = record.locator
+        try:
+            container = self.database.get_container_client(where.container)
+            item = await container.read_item(where.key, partition_key=where.partition)
+        except AzureError as error:
+            answer = await self._refusal(where.container, error)
+            return False if answer == "missing" else NoAnswer(retry_after=asked_to_wait(error))
+        return record.action is not Action.LEAVE or leaver is None or bool(_naming(item, leaver))
+
     async def _refusal(self, container: str, error: AzureError) -> Answer:
         """What an error says of one item. 404 may be the container's, for a wrong setting, or a replica's that is late.
 
@@ -333,6 +347,11 @@ class CosmosRecords:
             if sub_status:
                 return NoAnswer()
         return _said(status, asked_to_wait(error))
+
+
+def _naming(item: Mapping[str, Any], leaver: Scope) -> dict[str, list[Any]]:
+    """The item's list properties that name the person."""
+    return {name: value for name, value in item.items() if isinstance(value, list) and leaver.id in value}
 
 
 def translate(error: AzureError) -> Exception:

@@ -124,6 +124,12 @@ class RecordStore(Protocol):
         raises TransientError.
         """
 
+    async def there(self, records: Sequence[Record], *, leaver: Scope | None = None) -> Sequence[bool | NoAnswer]:
+        """Look, and change nothing: whether each record is there, in any version.
+
+        For a `leave`: whether it names `leaver`. Like `delete`, this never raises TransientError.
+        """
+
     async def find(self, category: Category, field_name: str, value: str) -> Sequence[Record]:
         """Records of the category in which a field equals the value, letter case apart (an e-mail address)."""
 

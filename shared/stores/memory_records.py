@@ -202,7 +202,18 @@ class MemoryRecords:
             self.before_delete(records)
         return [self._delete(record, leaver) for record in records]
 
+    async def there(self, records: Sequence[Record], *, leaver: Scope | None = None) -> Sequence[bool | NoAnswer]:
+        """Look at the tables."""
+        return [self._there(record, leaver) for record in records]
+
     # ------------------------------------------------------------ inside
+
+    def _there(self, record: Record, leaver: Scope | None) -> bool:
+        where = record.locator
+        held = self._tables.get((where.store, where.account, where.container), {}).get((where.partition, where.key))
+        if held is None or record.action is not Action.LEAVE or leaver is None:
+            return held is not None
+        return any(isinstance(value, list) and leaver.id in value for value in held.fields.values())
 
     def _now(self) -> datetime:
         return (self.clock or datetime.now(UTC)).replace(microsecond=0)

@@ -5,7 +5,9 @@ import random
 from functools import partial
 
 import pytest
-from world import Countdown, CrashError, World, assert_whole, die
+from disturbances import Countdown, CrashError, die
+from promises import assert_whole
+from world import World
 
 from shared import messages
 from shared.errors import RetentionError

@@ -9,7 +9,9 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from world import POLICY, Countdown, CrashError, World, assert_whole, die
+from disturbances import Countdown, CrashError, die
+from promises import assert_whole
+from world import POLICY, World
 
 from shared import messages
 from shared.errors import ChangedError, ExistsError, RetentionError

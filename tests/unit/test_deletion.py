@@ -4,7 +4,8 @@ import json
 from datetime import timedelta
 
 import pytest
-from world import World, assert_whole, found, home_of, outcomes, person
+from promises import assert_whole
+from world import World, found, home_of, outcomes, person
 
 from shared.deletion import ATTEMPTS, FIRST_WAIT, count
 from shared.errors import ConfigError, TransientError
@@ -195,7 +196,7 @@ async def test_a_deletion_whose_answer_was_lost_is_already_gone(world: World):
 async def test_after_the_last_attempt_the_journal_stays_open(world: World):
     for nth in range(1, ATTEMPTS + 1):
         world.records.fail(nth=nth, applied=False)
-    with pytest.raises(TransientError, match="1 records had no answer"):
+    with pytest.raises(TransientError, match="1 records had no final answer"):
         await delete(world, await one(world))
     assert len(world.slept) == ATTEMPTS - 1
     assert len(await open_journals(world)) == 1
@@ -225,14 +226,54 @@ async def test_recovery_takes_the_same_steps(world: World):
     assert await world.gate.recover(intent) == ()
 
 
-async def test_recovery_reads_the_holds_anew(world: World):
+async def unanswered(world: World, record: Record, *, applied: bool) -> str:
+    """The intent of a journal that a worker left open; `applied` says whether the record went all the same."""
     for nth in range(1, ATTEMPTS + 1):
-        world.records.fail(nth=nth, applied=False)
+        world.records.fail(nth=nth, applied=applied)
     with pytest.raises(TransientError):
-        await delete(world, await one(world))
+        await delete(world, record)
     [intent] = await open_journals(world)
+    return intent
+
+
+async def test_a_record_held_since_its_deletion_without_an_answer_is_already_gone_and_not_held(world: World):
+    intent = await unanswered(world, await one(world), applied=True)
     await world.hold("hold-1", "home", "birkeveien")
+    asked = len(world.records.asked)
+    assert await world.gate.recover(intent) == (AlreadyGone(),)
+    assert len(world.records.asked) == asked, "it was looked at: no deletion of a held record is asked for"
+
+
+async def test_who_left_a_home_that_is_held_since_then_has_left_it(world: World):
+    [record] = await found(world, "homes", person("anna"))
+    intent = await unanswered(world, record, applied=True)
+    await world.hold("hold-1", "home", "birkeveien")
+    assert await world.gate.recover(intent) == (AlreadyGone(),)
+
+
+async def test_a_held_record_that_is_there_is_held_once_no_delete_can_be_on_its_way(world: World):
+    intent = await unanswered(world, await one(world), applied=False)
+    await world.hold("hold-1", "home", "birkeveien")
+    with pytest.raises(TransientError, match="1 records had no final answer"):
+        await world.gate.recover(intent)
+    assert await open_journals(world) == [intent]
+    world.later(minutes=5)
     assert await world.gate.recover(intent) == (Held(hold="hold-1"),)
+    assert "birkeveien-anna-0" in world.keys("operation-log")
+
+
+@pytest.mark.parametrize("reason", ["lease", "immutability", "legal-hold"])
+async def test_a_refusal_after_silence_is_no_answer_while_a_delete_may_be_on_its_way(world: World, reason):
+    record = await one(world)
+    world.records.block(world.policy.category("operation-log"), record.locator.key, reason, partition="birkeveien")
+    world.records.fail(applied=False)
+    with pytest.raises(TransientError, match="1 records had no final answer"):
+        await delete(world, record)
+    [intent] = await open_journals(world)
+    with pytest.raises(TransientError):
+        await world.gate.recover(intent)
+    world.later(minutes=5)
+    assert await world.gate.recover(intent) == (Blocked(reason=reason),)
 
 
 async def test_recovery_of_what_is_not_there_does_nothing(world: World):

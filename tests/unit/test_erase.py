@@ -1,9 +1,12 @@
 """The erasure of a person or a home: what goes, what stays, in which order, and how a request ends."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
-from world import START, World, assert_whole
+from disturbances import Broken, Scene
+from promises import assert_whole
+from world import START, World
 
 from shared import messages
 from shared.errors import PermanentError, TransientError
@@ -213,6 +216,19 @@ async def test_a_worker_without_time_hands_over_after_each_unit_and_ends(world: 
     await assert_whole(world)
 
 
+async def test_the_next_worker_finishes_the_unit_that_the_one_before_left_and_counts_it(world: World):
+    request = await world.ask(user_id="anna")
+    await world.deliver("requests")
+    Scene.arm(world, Broken(where="journals", kind="replace", nth=1, name="", how="unapplied"))
+    await world.deliver("work")  # the person has left the home; that could not be settled
+    await world.deliver("work")
+    document = await world.document(request)
+    assert document.state is State.DONE
+    assert document.outcomes()["homes"] == {"already_gone": 1, "erased": 1}
+    states = [state async for _, state, _ in world.gate.journals.entries()]
+    assert set(states) == {"settled"}, "and nothing of it waits for the watch"
+
+
 async def test_a_request_says_until_when_backups_hold_what_it_erased(world: World):
     document, events = await erased(world, user_id="anna")
     assert document.finished_at == START
@@ -231,7 +247,7 @@ async def test_the_register_names_the_erased_scope_with_its_time_and_the_first_e
 
 
 async def test_work_on_a_request_that_nobody_made_is_refused(world: World):
-    order = messages.Work(version=1, type="work", request="nobody's", hop=0)
+    order = messages.Work(version=1, type="work", request=str(uuid4()), hop=0)
     with pytest.raises(PermanentError, match="a request that nobody made"):
         await world.eraser.carry_out(order, hurry=world.hurry)
 

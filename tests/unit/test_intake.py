@@ -5,10 +5,12 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from world import LINES, START, World, assert_whole
+from disturbances import Broken, Scene
+from promises import assert_whole
+from world import LINES, START, World
 
 from shared import messages
-from shared.errors import IntegrityError, PermanentError
+from shared.errors import IntegrityError, PermanentError, TransientError
 from shared.requests.documents import State
 
 ID = UUID("5f0c6f9e-4f3b-4c65-9a55-0d8c8c2b7a10")
@@ -181,3 +183,16 @@ async def test_a_request_document_that_is_not_ours_halts_and_tells_no_contents(w
     assert [type(each) for each in world.errors] == [IntegrityError]
     assert "anna" not in str(world.errors)
     assert world.queues["requests"].messages, "the message waits"
+
+
+@pytest.mark.parametrize("how", ["repeated", "applied"])
+async def test_a_document_that_is_there_already_is_gone_on_with_and_its_event_is_told(world: World, how):
+    """Repeated: the vendor's client wrote it twice. Applied: no answer came, and the host delivers the message again."""
+    Scene.arm(world, Broken(where="requests", kind="create", nth=1, name="", how=how))
+    await world.ask(ID, user_id="anna")
+    await world.deliver("requests")
+    await world.deliver("requests")
+    assert [type(each) for each in world.errors] == ([] if how == "repeated" else [TransientError])
+    assert len(world.queues["work"].messages) == 1
+    assert not (await world.document(str(ID))).outbox
+    assert len([each async for each in world.own["journals"].list()]) == 1

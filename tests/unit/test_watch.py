@@ -1,7 +1,8 @@
 """The watch: old open journals are recovered, waiting events are told again, idle requests are woken; one stuck stops none."""
 
 import pytest
-from world import World, assert_whole, found, home_of, person
+from promises import assert_whole
+from world import World, found, home_of, person
 
 from shared.errors import ConfigError, IntegrityError, RetentionError, TransientError
 from shared.journal import Intent

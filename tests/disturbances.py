@@ -1,0 +1,163 @@
+"""What goes wrong in the tests' world: a write or send that fails, a death or a rival at any call.
+
+The writes of a scene are counted in an undisturbed run, so that a write added to the code is tested without anybody
+adding it.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from shared.stores.memory import Fault, MemoryObjects
+
+
+class CrashError(BaseException):
+    """The process dies here: nothing of the product catches it."""
+
+
+class Steps:
+    """Calls `turn` before and after each call of a store or queue; `turn` may raise, wait, or run somebody else."""
+
+    def __init__(self) -> None:
+        self.turn: Callable[[str], Awaitable[None]] | None = None
+
+    async def take(self, name: str) -> None:
+        if self.turn is not None:
+            await self.turn(name)
+
+    def around(self, inner):
+        """The store or queue with steps between its calls."""
+        return _Stepping(inner, self)
+
+
+class _Stepping:
+    def __init__(self, inner, steps: Steps) -> None:
+        self._inner = inner
+        self._steps = steps
+
+    def __getattr__(self, method):
+        call = getattr(self._inner, method)
+
+        async def one(*args, **options):
+            await self._steps.take(f"before {method}")
+            answer = await call(*args, **options)
+            await self._steps.take(f"after {method}")
+            return answer
+
+        async def many(*args, **options):
+            await self._steps.take(f"before {method}")
+            for each in [each async for each in call(*args, **options)]:
+                yield each
+                await self._steps.take(f"after {method}")
+
+        return many if method in ("list", "expired", "of_scope") else one
+
+
+class Countdown:
+    """A turn for `Steps`: before the `at`-th call something happens, once; what is after one is before the next."""
+
+    def __init__(self, at: int, then: Callable[[], Awaitable[None]]) -> None:
+        self.at = at
+        self.then = then
+        self.taken = 0
+
+    async def __call__(self, name: str) -> None:
+        self.taken += name.startswith("before")
+        if self.taken == self.at and name.startswith("before"):
+            await self.then()
+
+
+async def die() -> None:
+    raise CrashError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broken:
+    """One thing that goes wrong: the nth write of a store, or the nth send to a queue; how it goes wrong."""
+
+    where: str
+    kind: str
+    nth: int
+    name: str
+    how: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}-{self.kind}-{self.nth}-{self.name}-{self.how}"
+
+
+HOWS = ("unapplied", "applied", "repeated")
+"""Not done; done and the answer lost; done, the answer lost, and repeated by the vendor's client, which is refused."""
+
+
+@dataclass(kw_only=True)
+class Scene:
+    """A world built, and the work in it that is to be broken."""
+
+    build: Callable[[], Awaitable[Any]]
+    work: Callable[[Any], Awaitable[None]]
+
+    def all_broken(self) -> list[Broken]:
+        """Each write and send of one undisturbed run, going wrong in each way there is."""
+
+        async def run() -> tuple[Any, dict[str, Counter[str]], dict[str, int]]:
+            world = await self.build()
+            before = {name: Counter(k for k, _ in s.writes) for name, s in world.own.items()}
+            sent = {name: queue.sends for name, queue in world.queues.items()}
+            await self.work(world)
+            return world, before, sent
+
+        world, before, sent = asyncio.run(run())
+        cases = []
+        for where, store in world.own.items():
+            if where in ("tiles", "state"):  # the ledger's own writes have their own tests
+                continue
+            seen = Counter()
+            for kind, name in store.writes:
+                seen[kind] += 1
+                if seen[kind] > before[where][kind] and (where, kind) != ("journals", "delete"):
+                    nth = seen[kind] - before[where][kind]
+                    cases.append(Broken(where=where, kind=kind, nth=nth, name=_plain(name)))
+        for where, queue in world.queues.items():
+            cases += [Broken(where=where, kind="send", nth=n + 1, name="") for n in range(queue.sends - sent[where])]
+        ways = [replace(each, how=how) for each in cases for how in HOWS]
+        return [each for each in ways if each.how != "repeated" or each.kind in ("create", "replace")]
+
+    async def broken_world(self, broken: Broken) -> Any:
+        """The world in which it went wrong; the host saw the error, or the product coped."""
+        world = await self.build()
+        self.arm(world, broken)
+        await self.work(world)
+        return world
+
+    @staticmethod
+    def arm(world: Any, broken: Broken) -> None:
+        """Let it go wrong when its time comes."""
+        if broken.kind == "send":
+            world.queues[broken.where].arm(nth=broken.nth, applied=broken.how == "applied")
+        else:
+            _arm(world.own[broken.where], broken)
+
+
+def _arm(store: MemoryObjects, broken: Broken) -> None:
+    if broken.how != "repeated":
+        store.arm(Fault(write=broken.kind, applied=broken.how == "applied", nth=broken.nth))
+        return
+    method = getattr(store, broken.kind)
+    left = broken.nth
+
+    async def repeating(name, *args, **options):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            await method(name, *args, **options)  # the one below is refused: the name is taken, the version another
+        return await method(name, *args, **options)
+
+    setattr(store, broken.kind, repeating)
+
+
+def _plain(name: str) -> str:
+    """An object's name without what is random in it, for a test's id."""
+    parts = name.removesuffix(".json").split("/")
+    return "/".join(p if len(p) < 20 else "…" for p in parts)

@@ -1,0 +1,72 @@
+"""What must hold of the tests' world when it has come to rest, whatever happened in it before."""
+
+import json
+from collections import Counter
+
+from world import FINAL, HOMES, LINES, PERSONS, World
+
+from shared import audit
+from shared.ledger.log import years
+from shared.ledger.reader import Live
+from shared.ledger.verify import verify
+from shared.model import Record
+
+TOLD = {audit.EventType.REQUEST_COMPLETED, audit.EventType.REQUEST_NEEDS_ATTENTION, audit.EventType.REQUEST_REJECTED}
+
+
+async def assert_whole(world: World) -> list[dict]:
+    """The promises, after everything came to rest; returns the events."""
+    assert await world.at_rest()
+    for year in await years(world.ledger):
+        report = await verify(Live(ledger=world.ledger, year=year), world.signer(year).verifier)
+        assert report.sound, [str(each) for each in report.findings]
+        assert report.events <= report.leaves
+    events = await world.events()
+    await _assert_records_are_accounted_for(world, events)
+    await _assert_requests_ended_once(world, events)
+    await _assert_runs_ended_once(world, events)
+    _assert_no_personal_data(world, events)
+    return events
+
+
+async def _assert_records_are_accounted_for(world: World, events: list[dict]) -> None:
+    said: dict[str, Counter[str]] = {}
+    for event in events:
+        if event["type"].startswith("retention.record."):
+            kinds = said.setdefault(event["data"]["record"], Counter())
+            kinds[event["type"].removeprefix("retention.record.")] += 1
+    truth: dict[str, tuple[Record, Counter[str]]] = {}
+    for record, answer in world.records.done:
+        truth.setdefault(record.locator.text(), (record, Counter()))[1][answer] += 1
+    names = {await world.name_in_log(record) for record, _ in truth.values()}
+    assert {name for name, kinds in said.items() if kinds["erased"] or kinds["left"]} <= names, "an invented erasure"
+    for record, did in truth.values():
+        kinds = said.get(await world.name_in_log(record), Counter())
+        what = (record.category, dict(did), dict(kinds))
+        gone = did["deleted"] + did["left"]
+        assert kinds["erased"] <= did["deleted"], f"an erasure that did not happen: {what}"
+        assert kinds["left"] <= did["left"], f"a leaving that did not happen: {what}"
+        assert kinds["erased"] + kinds["left"] + kinds["already_gone"] >= gone, f"gone without an event: {what}"
+        assert bool(kinds["already_gone"]) <= bool(did["missing"] or gone), f"called gone, and never was: {what}"
+        assert bool(kinds["renewed"]) <= bool(did["changed"]), f"called renewed, and never was: {what}"
+
+
+async def _assert_requests_ended_once(world: World, events: list[dict]) -> None:
+    told = Counter(each["data"]["request"] for each in events if each["type"] in TOLD)
+    for document in await world.documents():
+        assert document.state in FINAL
+        assert told.pop(document.id, 0) == 1, f"request in state {document.state} ended otherwise than once"
+    assert not told
+
+
+async def _assert_runs_ended_once(world: World, events: list[dict]) -> None:
+    ended = Counter(each["data"]["run"] for each in events if each["type"] == audit.EventType.RUN_COMPLETED)
+    assert set(ended.values()) <= {1}
+    causes = {e["data"]["cause"].get("run") for e in events if e["type"].startswith("retention.record.")}
+    assert causes - {None} <= set(ended), "a run deleted and never said that it ended"
+
+
+def _assert_no_personal_data(world: World, events: list[dict]) -> None:
+    texts = [json.dumps(each) for each in events] + LINES.texts + [str(each) for each in world.errors]
+    for secret in (*PERSONS, *HOMES):
+        assert not [text for text in texts if secret in text.lower()], f"personal data outside: {secret}"
