@@ -38,6 +38,7 @@ from shared.stores.interface import NoAnswer, Queue, RecordStore, Said
 
 ATTEMPTS = 4  # of one record that had no answer, before its journal is left open for recovery
 FIRST_WAIT = 0.2  # seconds before the second attempt; doubled each time
+LONGEST_WAIT = 30.0  # seconds that a store may ask for; beyond it the journal is left to recovery
 ON_ITS_WAY = timedelta(minutes=5)  # by then a request without an answer has reached its store, or never will
 
 Outcomes = tuple[Outcome, ...]
@@ -75,6 +76,7 @@ class Gate:
         """
         if not records:
             return ()
+        await self.holds.read()  # a hold that cannot be read stops here, before it leaves a journal at each delivery
         intent = Intent(
             id=intent_id or new_intent_id(),
             cause=cause,
@@ -169,7 +171,7 @@ class Gate:
                 answers = await self._store(store).delete(records, leaver=_leaver(intent))
                 for ordinal, answer in zip(ordinals, answers, strict=True):
                     if isinstance(answer, NoAnswer):
-                        wait = max(wait, answer.retry_after or 0.0)
+                        wait = max(wait, min(answer.retry_after or 0.0, LONGEST_WAIT))
                         unsure.add(ordinal)
                         continue
                     outcome = _outcome(answer)

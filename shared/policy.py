@@ -239,7 +239,7 @@ class Row(_Model):
 
     id: Id
     row: Annotated[int, pydantic.Field(ge=1, le=9999)]
-    clause: Text
+    clause: Annotated[str, pydantic.StringConstraints(min_length=1, max_length=200)]
     says: Text
     role: Literal["controller", "processor"]
     legal_basis: Literal["consent", "contract", "legal-obligation", "legitimate-interest", "none"]

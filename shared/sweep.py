@@ -6,8 +6,6 @@ cost work and lose nothing, because each delete is conditional and each progress
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import logging
 import secrets
 from collections import Counter
@@ -15,16 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from shared import audit, messages
 from shared.deletion import Gate, count, new_intent_id
 from shared.errors import ChangedError, ConfigError, ExistsError, PermanentError
-from shared.keys import name_of
-from shared.model import Outcome, Record, ScopeKind, SweepCause
+from shared.model import Outcome, SweepCause
 from shared.plan import Finish, Post, Start, Step, Wait, decide
 from shared.plan import Queue as QueueStep
 from shared.policy import Category, Follows, Policy, Rule
+from shared.requests.by_policy import start_erasure
 from shared.runs import Current, PlannedSlice, RunDocument, Runs, SliceProgress, Version
 from shared.stores.interface import Queue, RecordStore, Slice
 
@@ -232,7 +229,7 @@ class Sweeps:
                 change = _counted(held.value, await self.gate.delete(page.records, cause, intent_id=intent))
             elif page.records:
                 for record in page.records:
-                    await self._forward(record, rule, document.started)
+                    await start_erasure(record, rule, document.started, keys=self.gate.keys, queue=self.requests)
                 number = len(page.records)
                 change = {"expired": held.value.expired + number, "forwarded": held.value.forwarded + number}
             strange = Counter(held.value.strange) + Counter(page.strange)
@@ -249,26 +246,6 @@ class Sweeps:
         value = held.value.model_copy(update=change)
         etag = await self.runs.set_progress(order.category, order.run, order.slice, value, held.etag)
         return Version(value=value, etag=etag)
-
-    async def _forward(self, record: Record, rule: Rule, started: datetime) -> None:
-        """Start the erasure of the person or home a record is about: the same path as a person's own request.
-
-        The request's id is made with the scope's key: the same all day, and nobody can guess it from the scope.
-        """
-        scope = record.scope
-        if scope is None:
-            raise PermanentError(f"rule {rule.id} erases a subject, but its category belongs to nobody")
-        key = (await self.gate.keys.get([name_of(scope)]))[name_of(scope)]
-        text = f"request\0{rule.id}\0{scope.kind}\0{scope.id}\0{started:%Y-%m-%d}"
-        request = UUID(bytes=hmac.digest(key, text.encode(), hashlib.sha256)[:16], version=4)
-        body = messages.erase(
-            request=request,
-            subject={"user_id" if scope.kind is ScopeKind.PERSON else "home_id": scope.id},
-            requested_by="the retention policy",
-            identity_verified_by=f"rule {rule.id}",
-            received_at=started.replace(hour=0, minute=0, second=0, microsecond=0),
-        )
-        await self.requests.send(body, message_id=str(request))
 
     async def _send(self, category: str, run: str, number: int, attempt: int, *, hop: int) -> None:
         body = messages.slice_order(category=category, run=run, number=number, attempt=attempt, hop=hop)

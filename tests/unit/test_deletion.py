@@ -148,9 +148,23 @@ async def test_a_hold_that_cannot_be_read_stops_everything(world: World, data):
     with pytest.raises(TransientError, match="a hold cannot be read"):
         await delete(world, await one(world))
     assert not world.records.asked
+    assert not [each async for each in world.own["journals"].list()], "each delivery would leave one more"
+    await world.release("hold-1")
+    assert await delete(world, await one(world)) == Erased()
+
+
+async def test_a_hold_that_cannot_be_read_stops_recovery_until_it_is_mended(world: World):
+    async def meanwhile(name: str) -> None:
+        if name == "after create" and not [e async for e in world.own["holds"].list()]:
+            await world.own["holds"].create("hold-1.json", b"{}")
+
+    world.steps.turn = meanwhile
+    with pytest.raises(TransientError, match="a hold cannot be read"):
+        await delete(world, await one(world))
     world.later(minutes=11)
     with pytest.raises(TransientError):
         await world.watch.journals()
+    assert not world.records.asked
     await world.release("hold-1")
     await world.rest()
     assert outcomes(await assert_whole(world)) == {"erased": 1}

@@ -24,7 +24,8 @@ PURE = {
 
 PORTS = {"shared.stores", "shared.stores.interface", "shared.stores.concurrency"}
 ADAPTERS = {
-    "shared.stores.blob", "shared.stores.blob_records", "shared.stores.cosmos_queries", "shared.stores.cosmos_records",
+    "shared.stores.blob", "shared.stores.blob_records", "shared.stores.cosmos_deletes", "shared.stores.cosmos_queries",
+    "shared.stores.cosmos_records",
     "shared.stores.memory", "shared.stores.memory_records", "shared.stores.servicebus", "shared.stores.walker",
 }  # fmt: skip
 WIRING = {"shared.wiring"}
