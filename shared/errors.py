@@ -1,7 +1,8 @@
 """The three families of error that decide what happens to a message, and the store errors that belong to them.
 
-Nothing foreign escapes an adapter: every SDK exception becomes one of these, raised `from` the original. Texts name
-settings, containers and fields; never a person, a record's name or a message body.
+Nothing foreign escapes an adapter: every SDK exception becomes one of these, raised `from None`, because the platform
+logs the whole chain and the SDKs' texts quote records' names. Ours name settings, containers, fields and the service's
+error code; never a person, a record's name or a message body.
 """
 
 from __future__ import annotations

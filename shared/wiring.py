@@ -61,7 +61,7 @@ class Product:
             except ValueError:
                 raise ConfigError("setting COSMOS_MAIN is no connection string of a Cosmos DB account") from None
             except AzureError as error:
-                raise translate(error) from error
+                raise translate(error) from None
         return self
 
     def _cosmos_client(self) -> CosmosClient:

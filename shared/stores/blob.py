@@ -75,7 +75,7 @@ def translated(
         try:
             return await call(self, *args, **kwargs)
         except AzureError as error:
-            raise translate(error, self.where) from error
+            raise translate(error, self.where) from None
 
     return wrapper
 
@@ -112,7 +112,7 @@ async def service_clock(container: ContainerClient) -> datetime:
     try:
         await container.get_container_properties(raw_response_hook=lambda r: seen.append(date_of(r)))
     except AzureError as error:
-        raise translate(error, _place(container)) from error
+        raise translate(error, _place(container)) from None
     return seen[-1]
 
 
@@ -187,7 +187,7 @@ class BlobObjects:
                     metadata=dict(about.metadata or {}),
                 )
         except AzureError as error:
-            raise translate(error, self.where) from error
+            raise translate(error, self.where) from None
 
     async def now(self) -> datetime:
         """The service's clock."""

@@ -49,7 +49,7 @@ class BlobRecords:
         try:
             leaves, strange = await self._walk(category, rule, now=now).leaves()
         except AzureError as error:
-            raise translate(error) from error
+            raise translate(error) from None
         size = max(1, -(-len(leaves) // most))
         parts = [Slice(bounds=json.dumps(leaves[n : n + size])) for n in range(0, len(leaves), size)]
         return Division(parts=parts, strange=strange)
@@ -78,7 +78,7 @@ class BlobRecords:
         try:
             leaves, _ = await walk.leaves()
         except AzureError as error:
-            raise translate(error) from error
+            raise translate(error) from None
         async for page in self._pages(walk, leaves, category, None, size=size, after=""):
             yield page
 
@@ -143,7 +143,7 @@ class BlobRecords:
                         yield Page(records=records, cursor=blob.name, strange=strange)
                         records, strange = [], Counter()
         except AzureError as error:
-            raise translate(error) from error
+            raise translate(error) from None
         yield Page(records=records, cursor="", strange=strange)
 
     def _record(

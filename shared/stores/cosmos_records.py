@@ -54,7 +54,7 @@ class CosmosRecords:
         try:
             await self._container(category).read(response_hook=lambda headers, _: seen.append(headers["Date"]))
         except AzureError as error:
-            raise translate(error) from error
+            raise translate(error) from None
         return parsedate_to_datetime(seen[-1]).astimezone(UTC)
 
     async def divide(self, category: Category, rule: Rule, *, now: datetime, most: int) -> Division:
@@ -66,7 +66,7 @@ class CosmosRecords:
         try:
             ranges = [each async for each in container.read_feed_ranges()]
         except AzureError as error:
-            raise translate(error) from error
+            raise translate(error) from None
         query = expiring(category, rule, now, "")
         found = await bounded([self._some(container, query, 1, each) for each in ranges], self.concurrency)
         parts = [Slice(bounds=json.dumps(r)) for r, (items, _) in zip(ranges, found, strict=True) if items]
@@ -124,7 +124,7 @@ class CosmosRecords:
                 records = [self._record(i, category, None, Counter(), action) for i in items]
                 yield Page(records=[r for r in records if r is not None], cursor="")
         except AzureError as error:
-            raise translate(error) from error
+            raise translate(error) from None
 
     async def find(self, category: Category, field_name: str, value: str) -> Sequence[Record]:
         """Items whose text property equals the value, letter case apart; reads every partition's index."""
@@ -136,7 +136,7 @@ class CosmosRecords:
                 records = [self._record(i, category, None, Counter()) for i in items]
                 found += [r for r in records if r is not None]
         except AzureError as error:
-            raise translate(error) from error
+            raise translate(error) from None
         return found
 
     async def empty(self, category: Category, scope: Scope) -> bool:
@@ -149,7 +149,7 @@ class CosmosRecords:
                 if items:
                     return False
         except AzureError as error:
-            raise translate(error) from error
+            raise translate(error) from None
         return True
 
     async def delete(self, records: Sequence[Record], *, leaver: Scope | None = None) -> Sequence[Answer]:
@@ -176,7 +176,7 @@ class CosmosRecords:
                 if more and len(found) >= size:
                     return found, True
         except AzureError as error:
-            raise translate(error) from error
+            raise translate(error) from None
         return found, False
 
     async def _count(self, container: ContainerProxy, query: Query, feed_range: dict[str, Any]) -> int:
@@ -185,7 +185,7 @@ class CosmosRecords:
             counts = container.query_items(text, parameters=parameters, feed_range=feed_range)
             return sum([int(each) async for each in counts])  # type: ignore[call-overload]
         except AzureError as error:
-            raise translate(error) from error
+            raise translate(error) from None
 
     async def _query(
         self, container: ContainerProxy, query: Query, size: int, **target: Any

@@ -38,7 +38,7 @@ class BusSender:
                 await self._sender.send_messages(message)
         except (AzureError, OSError) as error:  # a ServiceBusError is an AzureError; so is a credential that fails
             await self.close()
-            raise TransientError(f"Service Bus: {type(error).__name__}") from error
+            raise TransientError(f"Service Bus: {type(error).__name__}") from None
 
     async def close(self) -> None:
         """Close the sender, if there is one."""
