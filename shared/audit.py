@@ -64,6 +64,10 @@ class EventType(StrEnum):
     RUN_COMPLETED = "retention.run.completed"
 
 
+STAYED = (EventType.RECORD_HELD, EventType.RECORD_BLOCKED, EventType.RECORD_RETAINED)
+"""The events that say of a record that it is still there, and stays."""
+
+
 def canonical(value: Mapping[str, Any]) -> bytes:
     """The one spelling of a JSON object: keys sorted, no white space, ASCII. Raises ValueError for NaN and the like."""
     return _ENCODER.encode(value).encode()
@@ -93,11 +97,13 @@ def record_event(
     policy_digest: str,
     subject_pseudonym: str | None,
     record_pseudonym: str,
+    corrects: str | None = None,
 ) -> bytes:
     """Bytes of the event that states what became of one record.
 
     `event_id` is `<intent id>/<ordinal>`, `clause` and `policy_digest` say which promise this kept, and the two
-    pseudonyms stand for the person or home (None: the record belongs to nobody) and the record. Raises EventError.
+    pseudonyms stand for the person or home (None: the record belongs to nobody) and the record. `corrects` is the id of
+    an earlier event about the same record that this one completes. Raises EventError.
     """
     event_type, said = _outcome(outcome)
     data: dict[str, Any] = {
@@ -110,6 +116,8 @@ def record_event(
     }
     if record.action is Action.LEAVE:  # the record itself stays: already_gone says that it named the person no more
         data["action"] = record.action.value
+    if corrects is not None:
+        data["corrects"] = corrects
     if record.rule is not None:
         data["rule"] = record.rule
     if record.starting_point is not None:

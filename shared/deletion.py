@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import assert_never
 
 from shared import audit, messages
@@ -25,6 +26,7 @@ from shared.model import (
     Blocked,
     Cause,
     Erased,
+    ErasedRecoverable,
     Held,
     Left,
     Outcome,
@@ -34,12 +36,14 @@ from shared.model import (
     Scope,
 )
 from shared.policy import Policy
-from shared.stores.interface import NoAnswer, Queue, RecordStore, Said
+from shared.stores.interface import Answer, NoAnswer, Queue, RecordStore, Recoverable, Said
 
 ATTEMPTS = 4  # of one record that had no answer, before its journal is left open for recovery
 FIRST_WAIT = 0.2  # seconds before the second attempt; doubled each time
 LONGEST_WAIT = 30.0  # seconds that a store may ask for; beyond it the journal is left to recovery
-ON_ITS_WAY = timedelta(minutes=5)  # by then a request without an answer has reached its store, or never will
+SEND_WITHIN = timedelta(minutes=2)  # of an attempt's beginning: later it deletes nothing more
+ANSWER_WITHIN = 120.0  # seconds that one call of a store may take
+ON_ITS_WAY = timedelta(minutes=5)  # more than both: by then what an attempt sent has reached its store, or never will
 
 Outcomes = tuple[Outcome, ...]
 
@@ -66,17 +70,19 @@ class Gate:
     async def delete(self, records: Sequence[Record], cause: Cause, *, intent_id: str | None = None) -> Outcomes:
         """Carry out each record's action and account for each. Returns the outcomes in the order of `records`.
 
+        0. See that the holds can be read: where they cannot, nothing is begun.
         1. Write the intent, durably, once.
         2. Read the holds, after that.
         3. Delete, each record on condition that it is still the version that was listed.
         4. Settle: the journal becomes the exact events.
         5. Ring the ledger's doorbell.
 
-        Raises TransientError when a record had no answer: the journal stays open and recovery repeats from step 2.
+        Returns nothing when another worker settled first: then its account is the one in the log. Raises TransientError
+        when a record had no answer: the journal stays open and recovery repeats from step 2.
         """
         if not records:
             return ()
-        await self.holds.read()  # a hold that cannot be read stops here, before it leaves a journal at each delivery
+        await self.holds.read()  # else each delivery of the message would leave one more open journal
         intent = Intent(
             id=intent_id or new_intent_id(),
             cause=cause,
@@ -103,8 +109,10 @@ class Gate:
         except TransientError:
             log.warning("the ledger's doorbell did not answer; the watch will ring it again")
 
-    async def _carry_out(self, journal: OpenJournal, *, again: bool = False) -> Outcomes:
-        """Steps 2 to 5. `again` says that an earlier attempt may have deleted, or be about to.
+    async def _carry_out(
+        self, journal: OpenJournal, *, again: bool = False, known: Mapping[int, Outcome] | None = None
+    ) -> Outcomes:
+        """Steps 2 to 5. `again`: an earlier attempt may have deleted, or be about to. `known` is what is final already.
 
         That a record is missing or changed is final. That it stays (held, blocked) is not while an attempt without an
         answer may still be on its way: then its journal stays open.
@@ -113,8 +121,8 @@ class Gate:
         unsure = set[int]()
         if again and self.clock() < intent.created + ON_ITS_WAY:
             unsure |= set(range(len(intent.records)))
-        held = await self._held(intent)
-        outcomes: dict[int, Outcome] = {}
+        outcomes: dict[int, Outcome] = dict(known or {})
+        held = {n: hold for n, hold in (await self._held(intent)).items() if n not in outcomes}
         if again:  # what is held now may have been deleted before the hold was there
             await self._look(intent, held, outcomes, unsure)
         else:
@@ -122,16 +130,62 @@ class Gate:
         await self._delete_conditionally(intent, held, outcomes, unsure)
         missing = len(intent.records) - len(outcomes)
         if missing:
+            await self._give_up(journal, outcomes)
             raise TransientError(f"{missing} records had no final answer; journal {intent.id} stays open for recovery")
+        return await self._settle(journal, outcomes)
+
+    async def _give_up(self, journal: OpenJournal, outcomes: Mapping[int, Outcome]) -> None:
+        """Leave the journal open for recovery, as a new version: who looked before our deletions can settle no more."""
+        current: OpenJournal | None = journal
+        while current is not None:
+            try:
+                return await self.journals.touch(current)
+            except ChangedError:
+                current = await self.journals.read_open(journal.intent.id)
+        said = await self.journals.settled(journal.intent.id)
+        return await self._correct(journal.intent, outcomes, said, self.clock())
+
+    async def _settle(self, journal: OpenJournal, outcomes: Mapping[int, Outcome]) -> Outcomes:
+        """Steps 4 and 5."""
+        intent = journal.intent
         final = tuple(outcomes[ordinal] for ordinal in range(len(intent.records)))
-        settled = self.clock()
-        events = await self._events(intent, final, settled)
+        now = self.clock()
+        events = await self._events(intent, outcomes, now)
         try:
-            await self.journals.settle(journal, events, log=str(settled.year))
+            await self.journals.settle(journal, events, log=str(now.year))
         except ChangedError:
-            log.info("journal %s was settled by another worker", intent.id)
+            current = await self.journals.read_open(intent.id)
+            if current is not None:  # another worker gave up, and may have deleted what we found to stay
+                known = {n: outcome for n, outcome in outcomes.items() if not isinstance(outcome, Held | Blocked)}
+                return await self._carry_out(current, again=True, known=known)
+            said = await self.journals.settled(intent.id)
+            if said != events:  # else the store's client repeated a write of ours that had gone through
+                await self._correct(intent, outcomes, said, now)
+                final = ()
         await self.ring(intent.id)
         return final
+
+    async def _correct(
+        self, intent: Intent, outcomes: Mapping[int, Outcome], said: Sequence[bytes] | None, now: datetime
+    ) -> None:
+        """Another worker settled first. Where it said that a record stays and this one deleted it, say so as well.
+
+        That takes a worker that slept for minutes in the middle of a call. Its event names the one it corrects. Where
+        the journal is cleared already (`said` is None), what it said is not known here, and every deletion is said.
+        """
+        types = {event["id"]: event["type"] for event in map(audit.parse_event, said or ())}
+        gone = {
+            ordinal: outcome
+            for ordinal, outcome in outcomes.items()
+            if isinstance(outcome, Erased | ErasedRecoverable | Left)
+            and (said is None or types[f"{intent.id}/{ordinal}"] in audit.STAYED)
+        }
+        log.info("journal %s was settled by another worker", intent.id)
+        if gone:
+            log.error("ALARM journal %s was settled while its first worker still deleted: corrected", intent.id)
+            correction = new_intent_id()  # a crash before this write loses the correction: two faults at once
+            events = await self._events(intent, gone, now, correction=correction)
+            await self.journals.post(correction, events, log=str(now.year))
 
     async def _held(self, intent: Intent) -> dict[int, Held]:
         holds = await self.holds.read()
@@ -158,25 +212,38 @@ class Gate:
     async def _delete_conditionally(
         self, intent: Intent, held: Mapping[int, Held], outcomes: dict[int, Outcome], unsure: set[int]
     ) -> None:
-        """Fill in the outcome of every record that is not held and gives a final answer."""
+        """Fill in the outcome of every record that is not held and gives a final answer.
+
+        Gives up, and leaves the journal open, when the store asks for a longer wait than LONGEST_WAIT, or when the
+        attempt is older than SEND_WITHIN: recovery may rely on it that nothing is sent then.
+        """
+        begun = self.clock()
         wait = 0.0
         for attempt in range(ATTEMPTS):
             left = [n for n in range(len(intent.records)) if n not in outcomes and n not in held]
-            if not left:
+            if not left or wait > LONGEST_WAIT:
                 return
             await self.sleep(wait)
             wait = FIRST_WAIT * 2**attempt
             for store, ordinals in _by_store(intent, left):
-                records = [intent.records[n] for n in ordinals]
-                answers = await self._store(store).delete(records, leaver=_leaver(intent))
-                for ordinal, answer in zip(ordinals, answers, strict=True):
+                if self.clock() >= begun + SEND_WITHIN:
+                    return
+                for ordinal, answer in zip(ordinals, await self._ask(store, intent, ordinals), strict=True):
                     if isinstance(answer, NoAnswer):
-                        wait = max(wait, min(answer.retry_after or 0.0, LONGEST_WAIT))
+                        wait = max(wait, answer.retry_after or 0.0)
                         unsure.add(ordinal)
                         continue
                     outcome = _outcome(answer)
                     if not (isinstance(outcome, Blocked) and ordinal in unsure):
                         outcomes[ordinal] = outcome
+
+    async def _ask(self, store: str, intent: Intent, ordinals: Sequence[int]) -> Sequence[Answer]:
+        records = [intent.records[n] for n in ordinals]
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN):
+                return await self._store(store).delete(records, leaver=_leaver(intent))
+        except TimeoutError:
+            return [NoAnswer()] * len(records)
 
     def _store(self, name: str) -> RecordStore:
         try:
@@ -184,16 +251,21 @@ class Gate:
         except KeyError:
             raise ConfigError(f"no connection to {name} is set: this journal needs it") from None
 
-    async def _events(self, intent: Intent, outcomes: Outcomes, now: datetime) -> list[bytes]:
-        keys = await self.keys.get(_key_name(record, now) for record in intent.records)
+    async def _events(
+        self, intent: Intent, outcomes: Mapping[int, Outcome], now: datetime, *, correction: str | None = None
+    ) -> list[bytes]:
+        """The events of these ordinals, in order; a correction's have its id and name the events they correct."""
+        keys = await self.keys.get(_key_name(intent.records[ordinal], now) for ordinal in outcomes)
         events = []
-        for ordinal, (record, outcome) in enumerate(zip(intent.records, outcomes, strict=True)):
+        for ordinal, outcome in sorted(outcomes.items(), key=itemgetter(0)):
+            record = intent.records[ordinal]
             key = keys[_key_name(record, now)]
             events.append(
                 audit.record_event(
                     record,
                     outcome,
-                    event_id=f"{intent.id}/{ordinal}",
+                    event_id=f"{correction or intent.id}/{ordinal}",
+                    corrects=f"{intent.id}/{ordinal}" if correction else None,
                     source=self.source,
                     time=now,
                     cause=intent.cause,
@@ -237,9 +309,11 @@ def _key_name(record: Record, now: datetime) -> str:
     return name_of(record.scope) if record.scope else name_of_category(record.category, now.year)
 
 
-def _outcome(answer: Said) -> Outcome:
+def _outcome(answer: Said | Recoverable) -> Outcome:
     """What an answer proves."""
     match answer:
+        case Recoverable(until=until):
+            return ErasedRecoverable(until=until)
         case "deleted":
             return Erased()
         case "left":

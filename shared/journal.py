@@ -77,6 +77,11 @@ class Journals:
             return None
         return OpenJournal(intent=decode(stored.data), etag=stored.etag)
 
+    async def touch(self, journal: OpenJournal) -> None:
+        """Make the open journal a new version of itself. Raises ChangedError when another worker settled it."""
+        name, data = _name(journal.intent.id), encode(journal.intent)
+        await self.objects.replace(name, data, etag=journal.etag, metadata={"state": "open"})
+
     async def settle(self, journal: OpenJournal, events: Sequence[bytes], *, log: str) -> None:
         """Replace the intent by its events. Raises ChangedError when another worker settled first."""
         await self.objects.replace(
@@ -85,6 +90,13 @@ class Journals:
             etag=journal.etag,
             metadata={"state": "settled", "log": log},
         )
+
+    async def settled(self, intent_id: str) -> list[bytes] | None:
+        """The events of a settled journal; None when it is cleared, or not settled."""
+        stored = await self.objects.read(_name(intent_id))
+        if stored is None or stored.metadata.get("state") != "settled":
+            return None
+        return [text.encode() for text in json.loads(stored.data)["events"]]
 
     async def post(self, intent_id: str, events: Sequence[bytes], *, log: str) -> None:
         """Write events that belong to no deletion, as a journal born settled. The same again is the same.

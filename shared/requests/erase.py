@@ -189,7 +189,9 @@ class _Attempt:
         now = self.eraser.clock()
         stayed = ", ".join(f"{number} {name}" for name, number in sorted(count([*self.stay.values()]).items()))
         until = backups_until(self.eraser.policy, now)
-        data = {"outcomes": self.document.outcomes(), "in_backups_until": utc_text(until)}
+        data: dict[str, Any] = {"outcomes": self.document.outcomes()}
+        if until is not None:  # with backups that are only planned to go, no time is true
+            data["in_backups_until"] = utc_text(until)
         kind, state = audit.EventType.REQUEST_COMPLETED, State.DONE
         reason = reason or (f"some records had to stay: {stayed}" if stayed else "")
         if reason:
@@ -223,6 +225,8 @@ class _Attempt:
         cause = RequestCause(request=self.document.id, scope=self.scope)
         outcomes = await self.eraser.gate.delete(records, cause, intent_id=intent)
         await self._account(intent, outcomes)
+        if not outcomes:  # another worker accounted for them: what is left is found again
+            return
         stay = {
             record.locator: outcome
             for record, outcome in zip(records, outcomes, strict=True)

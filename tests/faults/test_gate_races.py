@@ -77,6 +77,24 @@ async def test_whatever_happens_at_a_step_every_record_has_its_events(at, then):
         assert not world.records.done
 
 
+@pytest.mark.parametrize("cleared", [False, True], ids=["settled", "cleared"])
+@pytest.mark.parametrize("at", range(1, STEPS + 1))
+async def test_a_worker_that_slept_while_another_recovered_says_what_it_deleted_all_the_same(at, cleared):
+    async def sleeps(world: World) -> None:
+        """Minutes pass for this worker alone: all is held, and the watch recovers what it began."""
+        world.steps.turn = None
+        for category in ("operation-log", "homes", "camera-snapshots"):
+            await world.own["holds"].create(f"{category}.json", _hold(category))
+        world.later(minutes=11)
+        await world.watch.journals()
+        if cleared:
+            await world.append()
+
+    world, _ = await disturbed(at, sleeps)
+    await world.rest()
+    await assert_whole(world)
+
+
 @pytest.mark.parametrize("seed", range(40))
 async def test_workers_on_one_journal_at_the_same_moment_leave_one_account(seed):
     world = await build()
