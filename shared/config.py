@@ -1,7 +1,8 @@
 """Every setting the product reads, in one table, and the typed Config made of them.
 
 Connections follow the Functions convention: NAME is a connection string (keys, emulators), NAME__<property> reaches the
-service by identity. The README's settings table is tested against SETTINGS.
+service by identity: the app's own, or the user-assigned one that AZURE_CLIENT_ID (for all) or NAME__clientId (for one)
+names. For the command line, RETENTION_SETTINGS names the settings file. The README's table is tested against SETTINGS.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from shared.errors import ConfigError
 
@@ -44,7 +46,7 @@ SETTINGS = (
         name="LEDGER_SIGNING_SEED", default=None, secret=True, meaning="base64 of 32 random bytes; role ledger only"
     ),
     Setting(name="LEDGER_VERIFIER_KEY", default="", meaning="the published verifier key that `audit verify` trusts"),
-    Setting(name="RETENTION_CONCURRENCY", default="8", meaning="calls to one store at the same time, 1 to 256"),
+    Setting(name="RETENTION_CONCURRENCY", default="8", meaning="calls at once within one unit of work, 1 to 256"),
     Setting(name="RETENTION_UNIT", default="1000", meaning="records in one journal, 1 to 1000"),
     Setting(name="RETENTION_SLICES", default="16", meaning="slices of one run at most, 1 to 256"),
     Setting(name="RETENTION_TIME_BUDGET", default="200", meaning="seconds after which a worker queues a continuation"),
@@ -119,7 +121,12 @@ class Config:
         return self.values.get(f"{name}__clientId") or self.values.get("AZURE_CLIENT_ID")
 
     def signing_seed(self) -> bytes:
-        """The 32 bytes of the log's Ed25519 seed. Raises ConfigError; the development seed signs only local logs."""
+        """The 32 bytes of the log's Ed25519 seed. Raises ConfigError; the development seed signs only local logs.
+
+        Role pipeline gets none, whatever its settings hold: who deletes does not sign.
+        """
+        if self.values.get("APP_ROLE") == "pipeline":
+            raise ConfigError("role pipeline signs nothing: take LEDGER_SIGNING_SEED out of its settings")
         text = self.text("LEDGER_SIGNING_SEED")
         try:
             seed = base64.b64decode(text, validate=True)
@@ -127,10 +134,16 @@ class Config:
             seed = b""
         if len(seed) != 32:  # noqa: PLR2004 - Ed25519's seed, RFC 8032
             raise ConfigError("setting LEDGER_SIGNING_SEED must be the base64 of exactly 32 bytes")
-        how, where = self.connection("BLOB_LEDGER", "serviceUri")
-        if text == DEVELOPMENT_SEED and (how == "identity" or "//127.0.0.1" not in where):
+        if seed == base64.b64decode(DEVELOPMENT_SEED) and not self._is_local("BLOB_LEDGER"):
             raise ConfigError("LEDGER_SIGNING_SEED is the public development seed: make one, `openssl rand -base64 32`")
         return seed
+
+    def _is_local(self, name: str) -> bool:
+        """Whether a storage account's connection string leads to a server on this machine."""
+        how, where = self.connection(name, "serviceUri")
+        fields = dict(part.partition("=")[::2] for part in where.split(";"))
+        endpoint = "" if how == "identity" else fields.get("BlobEndpoint", "")
+        return urlsplit(endpoint).hostname in ("127.0.0.1", "localhost")
 
 
 def load(environment: Mapping[str, str], settings_file: Path | None = None) -> Config:

@@ -9,9 +9,11 @@ the head, and finishes what it says.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import cast
 
 from shared.errors import ChangedError, ExistsError, IntegrityError, TransientError
 from shared.ledger.ahead import do_all
@@ -28,7 +30,7 @@ from shared.ledger.tiles import (
     join_bundle,
     split_bundle,
 )
-from shared.stores.interface import ObjectStore
+from shared.stores.interface import Entry, ObjectStore
 
 TRIES = 16
 MOST_JOURNALS = 64
@@ -162,6 +164,8 @@ async def _read(ledger: Ledger, year: str) -> Current | None:
     origin = ledger.origin_of(year)
     stored = await ledger.state.read(_head_name(year))
     if stored is None:
+        if await newest_signed(ledger, year):
+            raise IntegrityError("the log's head is gone, and checkpoints were signed: it must not begin anew")
         return Current(head=Head(), etag=None, tail=())
     head = decode_head(stored.data, origin)
     tail: tuple[bytes, ...] = ()
@@ -226,6 +230,24 @@ async def sweep_staging(ledger: Ledger, year: str) -> int:
     ]
     await do_all(ledger.state.delete(name) for name in orphans)
     return len(orphans)
+
+
+# ---------------------------------------------------------------- what was signed
+
+_MOST = 10**20 - 1
+
+
+def newest_name(year: str, size: int) -> str:
+    """An empty object whose name counts down, so that the first of a listing is the largest size ever signed."""
+    return f"{year}/newest/{_MOST - size:020d}"
+
+
+async def newest_signed(ledger: Ledger, year: str) -> int:
+    """The largest size that was ever about to be signed, 0 for none. It stands where nothing is changed or deleted."""
+    async with aclosing(cast("AsyncGenerator[Entry]", ledger.tiles.list(f"{year}/newest/"))) as entries:
+        async for entry in entries:
+            return _MOST - int(entry.name.rpartition("/")[2])
+    return 0
 
 
 # ---------------------------------------------------------------- single writes

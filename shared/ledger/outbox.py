@@ -97,7 +97,11 @@ def _events(intent: str, data: bytes) -> Iterator[tuple[str, bytes]]:
             raise OutboxError(message)
         for text in value["events"]:
             event = text.encode()
-            yield parse_event(event)["id"], event
+            event_id = parse_event(event)["id"]
+            if not event_id.startswith(f"{intent}/"):
+                message = f"journal {intent} holds an event of another intent"
+                raise OutboxError(message)
+            yield event_id, event
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, EventError) as error:
         message = f"journal {intent} cannot be read as events"
         raise OutboxError(message) from error

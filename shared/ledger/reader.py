@@ -65,7 +65,7 @@ async def bundles(source: Source, size: int, *, start: int = 0) -> AsyncGenerato
             raise TileError(message)
         return number * WIDTH, split_bundle(data, width)
 
-    wanted = (read(number, width) for number, width in widths(size) if number >= start // WIDTH)
+    wanted = (read(number, width) for number, width in widths(size, first=start // WIDTH))
     async for first, entries in ahead(wanted):
         skip = max(0, start - first)
         yield first + skip, entries[skip:]

@@ -13,7 +13,15 @@ from shared.errors import ChangedError, ConfigError, ExistsError, IntegrityError
 from shared.ledger.ahead import do_all
 from shared.ledger.checkpoint import Checkpoint, Signer, open_checkpoint
 from shared.ledger.head import Ledger
-from shared.ledger.log import TRIES, Current, create_same, ready, sweep_staging
+from shared.ledger.log import (
+    TRIES,
+    Current,
+    create_same,
+    newest_name,
+    newest_signed,
+    ready,
+    sweep_staging,
+)
 from shared.ledger.merkle import check_consistency
 from shared.ledger.proofs import FetchTile, consistency_proof
 from shared.ledger.source import CHECKPOINT, NUMBERED
@@ -27,7 +35,7 @@ async def seal(ledger: Ledger, year: str, signer: Signer) -> Checkpoint | None:
     2. Show that the head's tree begins with the tree of that checkpoint, and of every one signed since: make the
        consistency proofs from the tiles, and check them.
     3. Write the partial tiles and the partial bundle of this size.
-    4. Sign, and write the checkpoint under its number, once.
+    4. Note that this size is about to be signed; sign, and write the checkpoint under its number, once.
     5. Make it the latest, if the latest is still that of step 1; else start again. It never goes backward.
 
     Raises IntegrityError when the log and what was signed contradict each other: nothing is signed then.
@@ -45,6 +53,7 @@ async def seal(ledger: Ledger, year: str, signer: Signer) -> Checkpoint | None:
         await _check(ledger, year, current, old, signer)
         # A crash after any of the writes below is finished by the next seal: of this size, or of a larger one.
         await _write_partial(ledger, year, current)
+        await create_same(ledger.tiles, newest_name(year, new.size), b"")
         note = signer.sign(new)
         await create_same(ledger.tiles, _numbered_name(year, new.size), note)
         try:
@@ -70,6 +79,8 @@ def _numbered_name(year: str, size: int) -> str:
 async def _check(ledger: Ledger, year: str, current: Current, old: Checkpoint | None, signer: Signer) -> None:
     """Step 2. Raises IntegrityError (as ProofError, CheckpointError or TileError where it is one of them)."""
     size, root = current.head.size, current.head.root
+    if await newest_signed(ledger, year) > size:
+        raise IntegrityError("a larger log was signed before: head and checkpoint were both set back")
     signed = [] if old is None else [old]
     signed += [each async for each in _signed_since(ledger, year, old.size if old else 0, size, signer)]
     fetch = _tiles_of(ledger, year, current)

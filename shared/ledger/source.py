@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +12,7 @@ from typing import Protocol
 CHECKPOINT = "checkpoint"
 NUMBERED = "checkpoints/"
 VERIFIER_KEY = "verifier.key"
+MOST_BYTES = 256 * (2 + 65_535) + 1  # one byte more than the largest bundle can have
 
 
 class Source(Protocol):
@@ -39,10 +42,13 @@ class Folder:
 
     @staticmethod
     def _read(path: Path) -> bytes | None:
+        """A regular file's first MOST_BYTES: a folder from somewhere may hold pipes, devices and endless files."""
         try:
-            return path.read_bytes()
+            opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
+        with os.fdopen(opened, "rb") as file:
+            return file.read(MOST_BYTES) if stat.S_ISREG(os.fstat(opened).st_mode) else None
 
     @staticmethod
     def _names(folder: Path) -> list[str]:

@@ -66,12 +66,12 @@ def bundle_path(number: int, width: int = WIDTH) -> str:
     return f"tile/entries/{_number(number)}{_suffix(width)}"
 
 
-def widths(size: int, level: int = 0) -> Iterator[tuple[int, int]]:
-    """(number, width) of each tile that a tree of `size` leaves has on a level, from `level` 0, in order."""
+def widths(size: int, level: int = 0, first: int = 0) -> Iterator[tuple[int, int]]:
+    """(number, width) of each tile that a tree of `size` leaves has on a level, in order, from number `first` on."""
     hashes = size // WIDTH**level
-    for number in range(hashes // WIDTH):
+    for number in range(first, hashes // WIDTH):
         yield number, WIDTH
-    if hashes % WIDTH:
+    if hashes % WIDTH and first <= hashes // WIDTH:
         yield hashes // WIDTH, hashes % WIDTH
 
 
@@ -101,10 +101,13 @@ def join_bundle(entries: Sequence[bytes]) -> bytes:
     return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
 
 
-def leading_entries(data: bytes) -> tuple[list[bytes], int]:
-    """Entries at the start of a bundle, as far as it parses, and the number of bytes left over (0 in a sound one)."""
+def leading_entries(data: bytes, most: int) -> tuple[list[bytes], int]:
+    """At most `most` entries at the start of a bundle, as far as it parses, and the number of bytes left over.
+
+    A sound bundle leaves none.
+    """
     entries, at = list[bytes](), 0
-    while at + 2 <= len(data):
+    while at + 2 <= len(data) and len(entries) < most:
         end = at + 2 + int.from_bytes(data[at : at + 2], "big")
         if end > len(data):
             break
@@ -115,7 +118,7 @@ def leading_entries(data: bytes) -> tuple[list[bytes], int]:
 
 def split_bundle(data: bytes, count: int) -> list[bytes]:
     """Entries of a bundle that must hold exactly `count`. Raises TileError."""
-    entries, rest = leading_entries(data)
+    entries, rest = leading_entries(data, count + 1)
     if rest or len(entries) != count:
         message = f"a bundle of {count} entries parses as {len(entries)} and {rest} bytes left over"
         raise TileError(message)

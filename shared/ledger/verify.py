@@ -224,7 +224,7 @@ class _Check:
         if data is None:
             self._find(path, "is missing")
             return stored
-        entries, rest = leading_entries(data)
+        entries, rest = leading_entries(data, width + 1)
         parses = not rest and len(entries) == width
         hashes = [leaf_hash(entry) for entry in entries]
         for at, (entry, digest) in enumerate(zip(entries[:width], hashes, strict=False)):

@@ -81,6 +81,7 @@ def test_the_run_makes_every_kind_of_write_there_is():
         ("state", "replace", "2026/checkpoint"),
         ("state", "replace", "2026/published"),
         ("tiles", "create", "2026/checkpoints/00000000000000000512"),
+        ("tiles", "create", "2026/newest/99999999999999999487"),
     }
     assert {store for _, store, *_ in WRITES} == set(STORES)
 

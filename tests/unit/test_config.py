@@ -100,9 +100,18 @@ def test_another_seed_is_refused_and_not_repeated(seed: str) -> None:
 
 def test_the_development_seed_signs_a_local_log_and_no_other() -> None:
     assert len(settings(LEDGER_SIGNING_SEED=DEVELOPMENT_SEED, BLOB_LEDGER=LOCAL).signing_seed()) == 32
+    sneaky = LOCAL.replace("127.0.0.1:10000", "127.0.0.1.example.com") + "QueueEndpoint=http://127.0.0.1:1/q;"
+    spelled_otherwise = DEVELOPMENT_SEED[:-2] + "F="
+    with pytest.raises(ConfigError, match="public development seed"):
+        settings(LEDGER_SIGNING_SEED=spelled_otherwise, BLOB_LEDGER=sneaky).signing_seed()
     for real in ({"BLOB_LEDGER": AZURE}, {"BLOB_LEDGER": LOCAL, "BLOB_LEDGER__serviceUri": "https://127.0.0.1/"}):
         with pytest.raises(ConfigError, match="public development seed"):
             settings(LEDGER_SIGNING_SEED=DEVELOPMENT_SEED, **real).signing_seed()
+
+
+def test_role_pipeline_gets_no_seed_whatever_its_settings_hold() -> None:
+    with pytest.raises(ConfigError, match="role pipeline signs nothing"):
+        settings(APP_ROLE="pipeline", LEDGER_SIGNING_SEED=SEED, BLOB_LEDGER=AZURE).signing_seed()
 
 
 def test_the_environment_goes_before_the_settings_file(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Verify names what is wrong and where; download copies what a checkpoint covers."""
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,8 +14,8 @@ from shared.ledger.checkpoint import Checkpoint, CheckpointError, parse_vkey
 from shared.ledger.merkle import check_inclusion, leaf_hash
 from shared.ledger.proofs import inclusion_proof
 from shared.ledger.reader import download, entries, latest, tiles_of
-from shared.ledger.source import Folder
-from shared.ledger.tiles import TileError, bundle_path, edge_root, edge_tiles, extend, join_bundle
+from shared.ledger.source import MOST_BYTES, Folder
+from shared.ledger.tiles import TileError, bundle_path, edge_root, edge_tiles, extend, join_bundle, leading_entries
 from shared.ledger.verify import MOST_FINDINGS, verify
 
 COUNT = 520
@@ -306,3 +307,18 @@ def test_verify_needs_neither_azure_nor_the_stores():
     root = Path(__file__).parent.parent.parent
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert out.stdout.strip() == "[]"
+
+
+async def test_pipes_devices_and_endless_files_in_a_folder_are_read_as_nothing_or_to_a_bound(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "checkpoint")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(50 * 2**30)
+    folder = Folder(tmp_path)
+    assert await folder.read("checkpoint") is None
+    assert await folder.read("zero") is None
+    assert len(await folder.read("sparse") or b"") == MOST_BYTES
+
+
+def test_a_bundle_of_nothing_but_empty_entries_is_not_parsed_to_its_end() -> None:
+    assert len(leading_entries(bytes(10_000_000), 257)[0]) == 257
