@@ -20,11 +20,11 @@ from cli import output, settings
 from shared.config import Config
 from shared.errors import ConfigError
 from shared.ledger.checkpoint import CheckpointError, Signer, Verifier, parse_vkey, read_checkpoint
+from shared.ledger.log import logs, newest_signed
 from shared.ledger.reader import Live, download, entries, latest
 from shared.ledger.source import CHECKPOINT, VERIFIER_KEY, Folder, Source
 from shared.ledger.verify import Report, verify
 from shared.model import parse_utc
-from shared.status import years_of
 
 if TYPE_CHECKING:
     from shared.wiring import Product
@@ -111,7 +111,7 @@ def show(
     *,
     request: Annotated[UUID | None, typer.Option(help="Only events of this request.")] = None,
     category: Annotated[str | None, typer.Option(help="Only events of this category.")] = None,
-    tail: Annotated[int, typer.Option(min=1, help="At most so many, the latest.")] = 50,
+    tail: Annotated[int, typer.Option(min=1, max=1_000_000, help="At most so many, the latest.")] = 50,
     year: Year = None,
     as_json: output.Json = False,
 ) -> None:
@@ -190,7 +190,7 @@ def _stated(folder: Path) -> str:
 
 
 async def _live(product: Product, year: str | None, work: Callable[[_Log], Awaitable[T]]) -> T:
-    years = await years_of(product.ledger)
+    years = await logs(product.ledger)
     if year is None and years:
         year = years[-1]
         if years[:-1]:
@@ -198,6 +198,10 @@ async def _live(product: Product, year: str | None, work: Callable[[_Log], Await
     if year is None or year not in years:
         raise ConfigError(
             f"there is no log of {year}; there is: {', '.join(years)}" if years else "there is no log yet"
+        )
+    if not await newest_signed(product.ledger, year):
+        raise ConfigError(
+            f"the log of {year} is not sealed yet: role ledger does it within a minute of the first event"
         )
     source = Live(ledger=product.ledger, year=year)
     origin = product.ledger.origin_of(year)

@@ -32,7 +32,7 @@ Exit codes of all commands; the --help of each says what they mean there:
 - 4: no request has this id
 
 Results go to stdout, progress and warnings to stderr. With --json stdout holds one document, and nothing where the
-exit code is 2 or 3.
+exit code is 2 or 3, but for `policy check`: the findings are its result.
 """
 
 app = typer.Typer(
@@ -73,7 +73,9 @@ def main() -> None:
         output.note(f"no useful answer: {error}. See that it runs, that the settings name it, and that you may use it")
         sys.exit(output.Code.NO_ANSWER)
     except IntegrityError as error:
-        output.note(f"evidence contradicts itself: {error}. Change nothing before somebody has looked: see the runbook")
+        output.note(
+            f"evidence contradicts itself: {error}. Change nothing before somebody who knows the log has looked"
+        )
         sys.exit(output.Code.ATTENTION)
     except RetentionError as error:
         output.note(str(error))

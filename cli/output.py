@@ -1,6 +1,7 @@
 """What every command says, and with which exit code it ends: results on stdout, all else on stderr.
 
-With --json a command prints exactly one JSON document, and none when it could not do what was asked (codes 2 and 3).
+With --json a command prints exactly one JSON document, and none when it could not do what was asked (codes 2 and 3;
+`policy check` prints one also with the findings for which it ends with 2).
 Text from a store or a file is shown with its control characters escaped: a log in a folder is a stranger's.
 """
 

@@ -1,7 +1,7 @@
 """`retention policy`: check the policy file, show what it promises, print its JSON Schema.
 
-Exit codes: 0 fine (also with warnings), 1 the policy is refused or cannot be read, 2 wrong usage. Results go to
-stdout, and what keeps `show` from showing to stderr. Rows that are only planned say so in every view.
+A wrong policy ends with 2, as everywhere: `check` then has all findings on stdout, one after the other or as JSON.
+Rows that are only planned say so in every view.
 """
 
 from __future__ import annotations
@@ -10,50 +10,47 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from cli import settings
+from cli import output, settings
 from shared import policy_file
 from shared.errors import ConfigError
-from shared.policy import Category, Follows, Policy, PolicyError, Promise, Rule
+from shared.policy import Category, Follows, Policy, Promise, Rule
 from shared.policy_file import Inspection
 
 app = typer.Typer(help="Check, show and describe the policy.", no_args_is_help=True)
-
-_WIDE = 190
-"""Columns where stdout is no terminal: each row stays on one line."""
 
 _PLANNED = "PLANNED"
 
 File = Annotated[Path | None, typer.Argument(help="The policy's file; without it, the setting POLICY_FILE.")]
 FileOption = Annotated[Path | None, typer.Option("--file", help="The policy's file; else the setting POLICY_FILE.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
-def check(file: File = None, *, as_json: Json = False) -> None:
-    """Check a policy file and tell all findings and warnings at once. Exit code 1 when there are findings."""
+def check(file: File = None, *, as_json: output.Json = False) -> None:
+    """Check a policy file and tell all findings and warnings at once.
+
+    With --json the findings are in the document, also where the exit code is 2 for them. Exit codes: 0 fine (also with
+    warnings), 2 there are findings, or the file cannot be read.
+    """
     path = _path(file)
     try:
         content = path.read_bytes()
     except OSError as error:
-        _stop(f"{path}: cannot be read ({error.strerror}); name the policy's file")
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name the policy's file") from None
     inspection = policy_file.inspect(content, file=str(path))
     if as_json:
-        _print_json(_checked(path, inspection))
+        output.document(_checked(path, inspection))
     else:
         for finding in inspection.findings:
-            _say(str(finding))
+            output.say(str(finding))
         for warning in inspection.warnings:
-            _say(f"warning: {warning}")
-        _say(_verdict(path, inspection))
+            output.say(f"warning: {warning}")
+        output.say(_verdict(path, inspection))
     if inspection.policy is None:
-        raise typer.Exit(1)
+        raise typer.Exit(output.Code.USE)
 
 
 @app.command()
@@ -61,42 +58,45 @@ def show(
     category: Annotated[str | None, typer.Argument(help="Show one category or promise, in full.")] = None,
     *,
     file: FileOption = None,
-    as_json: Json = False,
+    as_json: output.Json = False,
 ) -> None:
-    """Show each promise with its rules, periods, worst cases and status."""
-    policy = _load(file)
+    """Show each promise with its rules, periods, worst cases and status.
+
+    Exit codes: 0 fine, 2 no such category or promise, or the policy is refused or cannot be read.
+    """
+    policy = policy_file.load(_path(file))
     if category is not None:
         _show_one(policy, category, as_json=as_json)
         return
     rows = [*_lines(policy)]
     if as_json:
-        _print_json({**_head(policy), "rows": rows})
+        output.document({**_head(policy), "rows": rows})
         return
-    title = Text(f"Policy of {policy.organisation}, version {policy.version}")
-    table = Table(title=title, title_justify="left")
-    for column in ("row", "category", "clause", "rule", "period", "assumed", "worst case", "status", "role"):
-        table.add_column(column, justify="right" if column == "row" else "left")
-    for row in sorted(rows, key=lambda line: line["row"]):
-        cells = (
-            str(row["row"]),
-            row["id"],
-            row["clause"],
-            row["rule"] or "-",
-            row["period"] or "-",
-            "assumed" if row["assumed"] else "",
-            row["worst_case"] or "-",
-            _status(row["status"]),
-            row["role"],
-        )
-        table.add_row(*map(Text, cells), style="dim" if row["status"] == "planned" else "")
-    console = _console()
-    console.print(table)
-    console.print(_legend(policy), markup=False, highlight=False)
+    output.say(f"Policy of {policy.organisation}, version {policy.version}")
+    output.table(
+        ("row", "category", "clause", "rule", "period", "assumed", "worst case", "status", "role"),
+        [
+            (
+                str(row["row"]),
+                row["id"],
+                row["clause"],
+                row["rule"] or "-",
+                row["period"] or "-",
+                "assumed" if row["assumed"] else "",
+                row["worst_case"] or "-",
+                _status(row["status"]),
+                row["role"],
+            )
+            for row in sorted(rows, key=lambda line: line["row"])
+        ],
+        right=("row",),
+    )
+    output.say(_legend(policy))
 
 
 @app.command()
-def schema(*, as_json: Json = False) -> None:  # noqa: ARG001 - the schema is JSON with and without --json
-    """Print the JSON Schema of policy.yaml, for editors."""
+def schema(*, as_json: output.Json = False) -> None:  # noqa: ARG001 - the schema is JSON with and without --json
+    """Print the JSON Schema of policy.yaml, for editors. Exit codes: 0 always."""
     typer.echo(schema_text(), nl=False)
 
 
@@ -190,24 +190,23 @@ def _status(status: str) -> str:
 def _show_one(policy: Policy, name: str, *, as_json: bool) -> None:
     row = next((row for row in _rows(policy) if row.id == name), None)
     if row is None:
-        _stop(f"the policy has no category or promise {name}; `retention policy show` lists them")
+        raise ConfigError(f"the policy has no category or promise {name}; `retention policy show` lists them")
     if as_json:
         more = (
             {"worst_cases": {rule.id: row.worst_case(rule) for rule in row.rules}} if isinstance(row, Category) else {}
         )
-        _print_json({**row.model_dump(mode="json", by_alias=True, exclude_none=True), **more})
+        output.document({**row.model_dump(mode="json", by_alias=True, exclude_none=True), **more})
         return
-    table = Table(show_header=False, title=name, title_justify="left")
-    table.add_column(style="bold")
-    table.add_column()
-    for key, value in row.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"rules"}).items():
-        if key != "id" and value not in ("", [], {}):
-            table.add_row(key.replace("_", " "), Text(_status(value) if key == "status" else _plain(value)))
+    fields = row.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"rules"})
+    lines = [
+        (key.replace("_", " "), _status(value) if key == "status" else _plain(value))
+        for key, value in fields.items()
+        if value not in ("", [], {})
+    ]
     if isinstance(row, Category):
         for rule in row.rules:
-            table.add_row(f"rule {rule.id}", Text(_rule(rule)))
-            table.add_row("  worst case", row.worst_case(rule))
-    _console().print(table)
+            lines += [(f"rule {rule.id}", _rule(rule)), ("  worst case", row.worst_case(rule))]
+    output.table(("property", "value"), lines)
 
 
 def _rule(rule: Rule) -> str:
@@ -228,39 +227,5 @@ def _plain(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-# ---------------------------------------------------------------- in and out
-
-
 def _path(file: Path | None) -> Path:
-    if file is not None:
-        return file
-    try:
-        return settings.config().policy_file
-    except ConfigError as error:
-        _stop(str(error))
-
-
-def _load(file: Path | None) -> Policy:
-    try:
-        return policy_file.load(_path(file))
-    except PolicyError as error:
-        _stop(str(error))
-
-
-def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=_WIDE)
-
-
-def _print_json(value: object) -> None:
-    _say(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def _stop(message: str) -> NoReturn:
-    _say(message, err=True)
-    raise typer.Exit(1)
-
-
-def _say(text: str, *, err: bool = False) -> None:
-    # A path's bytes or an escape in the file may be no character: shown as \udc80, which JSON reads too.
-    typer.echo(text.encode("utf-8", "backslashreplace").decode(), err=err)
+    return file if file is not None else settings.config().policy_file

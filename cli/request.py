@@ -61,7 +61,7 @@ def erase(
         identity_verified_by=identity_verified_by,
         received_at=received,
     )
-    messages.parse(body)  # what intake would park is refused here
+    messages.parse(body, now=datetime.now(UTC))  # what intake would park is refused here
     if only_print:
         typer.echo(body.decode())
         return
@@ -85,8 +85,8 @@ def status(
 ) -> None:
     """Say how a request stands. Names nobody.
 
-    Exit codes: 0 accepted, working or done; 1 rejected, parked, or it needs a person; 4 nobody knows this id: it may
-    still be in the queue (a request to run leaves no record: see `retention status`); 3 a store did not answer.
+    Exit codes: 0 received, accepted, working or done; 1 rejected, parked, or it needs a person; 4 nobody knows this id:
+    it may still be in the queue (a request to run leaves no record: see `retention status`); 3 a store did not answer.
     """
     found = settings.with_product(lambda product: _watched(product, str(request), follow=follow))
     if as_json:
@@ -145,6 +145,8 @@ def _value(found: RequestStatus) -> dict[str, Any]:
             "finished_at": document.finished_at,
             "in_backups_until": document.in_backups_until,
             "outcomes": document.outcomes(),
+            "not_reached": list(document.not_reached),
+            "strange": dict(document.strange),
         }
     value["parked"] = [
         {"queue": each.queue, "parked_at": each.parked_at, "reason": each.reason} for each in found.parked
@@ -156,7 +158,7 @@ def _show(found: RequestStatus) -> None:
     document = found.document
     rows = [("request", found.request), ("state", found.state.replace("_", " "))]
     if found.state == "unknown":
-        rows.append(("", "nobody knows this id: it may still be in the queue, or it is another's"))
+        rows.append(("", "no request has this id; if it was sent just now, its message may still be in the queue"))
     if document is not None:
         if document.state is State.DONE and document.in_backups_until is not None:
             rows[-1] = ("state", f"done, in backups until {output.when(document.in_backups_until)}")
@@ -168,6 +170,8 @@ def _show(found: RequestStatus) -> None:
             ("finished", output.when(document.finished_at)),
         ]
         rows += [(f"  {name}", output.counts(counts)) for name, counts in document.outcomes().items()]
+        rows += [("not judged", output.counts(document.strange))] if document.strange else []
+        rows += [("not reached", ", ".join(document.not_reached))] if document.not_reached else []
     for each in found.parked:
         rows += [("parked", f"{output.when(each.parked_at)}, from queue {each.queue}"), ("  because", each.reason)]
     width = max(len(name) for name, _ in rows)

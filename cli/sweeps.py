@@ -70,6 +70,9 @@ def run(
     planned = [category.id for category in chosen if category.status == "planned"]
     if categories and planned:
         raise ConfigError(f"only planned, not carried out yet: {', '.join(planned)}; `retention policy show` lists all")
+    following = [row.category.id for row in map(_row, chosen) if categories and not row.swept]
+    if following:
+        raise ConfigError(f"no run of their own, they go with another category: {', '.join(following)}")
     request = uuid4()
     send(messages.run(request=request, categories=tuple(categories or ())), str(request))
     if as_json:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
-from datetime import UTC, datetime
 
 import azure.functions as func
 
 from shared import messages
 from shared.config import Config, load
 from shared.errors import PermanentError
-from shared.wiring import Product, shared_product
+from shared.wiring import Product, shared_product, utc_now
 
 log = logging.getLogger("retention.functions")
 logging.getLogger("azure").setLevel(logging.WARNING)  # at INFO the SDKs log each URL, and with it records' names
@@ -41,5 +40,5 @@ async def park(app: Product, msg: func.ServiceBusMessage, *, queue: str, error: 
         message_id=msg.message_id or "",
         reason=str(error),
         request=messages.request_id_of(body),
-        now=datetime.now(UTC),
+        now=utc_now(),
     )

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import logging
 from secrets import token_hex
 from typing import List  # noqa: UP035 - the host accepts this spelling of a batch only
 
 import azure.functions as func
 
 from functions.host import product
-from shared.errors import RetentionError
+from shared.each import each
 from shared.ledger.log import append, logs, years
 from shared.ledger.publish import publish
 from shared.ledger.seal import seal
 from shared.messages import doorbell
 
 bp = func.Blueprint()
+log = logging.getLogger("retention.ledger")
 RING_SECONDS = 30  # half the lock of queue `ledger`
 
 
@@ -41,7 +42,7 @@ async def ledger_append(rings: List[func.ServiceBusMessage]) -> None:  # noqa: U
                 await app.queue("ledger").send(doorbell("more"), message_id=token_hex(16))
                 return
 
-    await each(await years(app.ledger), step)
+    await each(await years(app.ledger), step, log=log, say=_name)
 
 
 @bp.timer_trigger(arg_name="timer", schedule="15 * * * * *")
@@ -49,7 +50,7 @@ async def ledger_seal(timer: func.TimerRequest) -> None:
     """Every minute: sign each log that grew."""
     del timer
     app = await product()
-    await each(await logs(app.ledger), lambda year: seal(app.ledger, year, app.signer(year)))
+    await each(await logs(app.ledger), lambda year: seal(app.ledger, year, app.signer(year)), log=log, say=_name)
 
 
 @bp.timer_trigger(arg_name="timer", schedule="20 * * * * *")
@@ -57,16 +58,8 @@ async def ledger_publish(timer: func.TimerRequest) -> None:
     """Every minute: send what was sealed to topic `audit`."""
     del timer
     app = await product()
-    await each(await logs(app.ledger), lambda year: publish(app.ledger, year, app.topic()))
+    await each(await logs(app.ledger), lambda year: publish(app.ledger, year, app.topic()), log=log, say=_name)
 
 
-async def each(wanted: Sequence[str], step: Callable[[str], Awaitable[object]]) -> None:
-    """Take the step for every year: a year's log that is halted does not halt the others. Raises the first error."""
-    failed: list[RetentionError] = []
-    for year in wanted:
-        try:
-            await step(year)
-        except RetentionError as error:
-            failed.append(error)
-    if failed:
-        raise failed[0]
+def _name(year: str) -> str:
+    return f"log {year}"

@@ -7,6 +7,7 @@ import azure.functions as func
 from functions.host import park, product
 from shared import messages
 from shared.errors import PermanentError
+from shared.wiring import utc_now
 
 bp = func.Blueprint()
 
@@ -26,7 +27,7 @@ async def sweep(msg: func.ServiceBusMessage) -> None:
     """Sweep one slice, or as much of it as the time budget allows. An exception has the message redelivered."""
     app = await product()
     try:
-        order = messages.parse(msg.get_body())
+        order = messages.parse(msg.get_body(), now=utc_now())
         if not isinstance(order, messages.SliceOrder):
             raise messages.MessageError("retention.type: this queue takes slice messages only")
         await app.sweeps.sweep(order, hurry=app.hurry())

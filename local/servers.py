@@ -7,7 +7,6 @@ what it acknowledged survives `stop`, not `kill`.
 See https://learn.microsoft.com/azure/storage/common/storage-use-azurite.
 """
 
-import base64
 import contextlib
 import importlib.util
 import json
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local.processes import HOST, Process, ProcessError, Program, free_port
-from shared.config import SETTINGS
+from shared.config import DEVELOPMENT_SEED, SETTINGS
 
 PROJECT = Path(__file__).resolve().parent.parent
 ACCOUNTS = {
@@ -31,7 +30,6 @@ ACCOUNTS = {
 # https://learn.microsoft.com/azure/cosmos-db/emulator. Not secrets.
 AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 COSMOS_KEY = "C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw=="
-DEVELOPMENT_SEED = b"development-seed-never-for-real!"  # 32 bytes: an Ed25519 seed that everybody knows
 _AZURITE = PROJECT / "local" / "azurite" / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
 _ENTITIES = PROJECT / "local" / "entities.json"
 
@@ -68,7 +66,7 @@ def settings(ports: Ports, *, role: str = "all") -> dict[str, str]:
         "SharedAccessKey=SAS_KEY_VALUE;UseDevelopmentEmulator=true;",
         "APP_ROLE": role,
         "LEDGER_ORIGIN": "local.example/retention",
-        "LEDGER_SIGNING_SEED": base64.b64encode(DEVELOPMENT_SEED).decode(),
+        "LEDGER_SIGNING_SEED": DEVELOPMENT_SEED,
     }
 
 

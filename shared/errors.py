@@ -13,7 +13,7 @@ class RetentionError(Exception):
 
 
 class TransientError(RetentionError):
-    """The same call may succeed later: no answer, throttled, a store or the broker away.
+    """The same call may succeed later: no answer, throttled, access refused, a store or the broker away.
 
     The function raises it, the host redelivers the message. Operators do nothing unless it lasts.
     `retry_after` is the wait in seconds that the store asked for, None when it named none.
@@ -25,7 +25,7 @@ class TransientError(RetentionError):
 
 
 class PermanentError(RetentionError):
-    """The same call can never succeed: a malformed message, an unknown category, a refused permission.
+    """The same call can never succeed: a malformed message, an unknown category, a slice that no run has.
 
     The function records it durably, raises the alarm, and settles the message. Operators correct and send again.
     """
@@ -34,7 +34,7 @@ class PermanentError(RetentionError):
 class IntegrityError(RetentionError):
     """Evidence contradicts itself: two events with one id, a tile that changed, a head that left its checkpoint.
 
-    Work on the log halts until an operator has looked: see the runbook. Never retried into silence.
+    Work on the log halts until an operator has looked. Never retried into silence.
     """
 
 

@@ -172,17 +172,6 @@ class Layout:
         below = self.below(segments)
         return None if below is None else below.times[field]
 
-    def prefix_for(self, **fields: str) -> str:
-        """The longest prefix that all names with these plain values share; "" when the name begins otherwise."""
-        prefix = ""
-        for number, level in enumerate(self.levels):
-            prefix += "/" if number else ""
-            for token in level.tokens:
-                if token.unit or (token.field and token.field not in fields):
-                    return prefix
-                prefix += fields[token.field] if token.field else token.text
-        return prefix
-
 
 def _tokens(text: str) -> list[Token]:
     """Cut a layout into literals, plain placeholders and the units of times."""

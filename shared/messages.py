@@ -7,11 +7,11 @@ else is refused with MessageError, which names the field and the remedy and repe
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
+from pydantic import UUID4, BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 
 from shared.errors import PermanentError
 from shared.model import parse_utc, utc_text
@@ -21,7 +21,7 @@ CLOCK_SKEW = timedelta(minutes=5)  # a sender whose clock is a little ahead is n
 _REMEDIES = {
     "version": "write the number 1",
     "type": "write erase or run",
-    "id": "give a UUID of your own, a new one for each request",
+    "id": "give a random UUID (version 4) of your own, a new one for each request",
     "subject": "give exactly one of user_id, email, home_id",
     "user_id": "give the user's internal id, 1 to 128 characters",
     "email": "give one e-mail address",
@@ -77,10 +77,13 @@ class Subject(BaseModel):
 
 
 class Erase(_Form):
-    """Erase a person by user id or e-mail, or a home that has no users. On queue `requests`."""
+    """Erase a person by user id or e-mail, or a home that has no users. On queue `requests`.
+
+    The id stands in the log's events: it is random (version 4), so that nobody can make it from a name.
+    """
 
     type: Literal["erase"]
-    id: UUID = Field(strict=False)
+    id: UUID4 = Field(strict=False)
     subject: Subject
     requested_by: Note
     identity_verified_by: Note
@@ -126,8 +129,8 @@ class _Envelope(BaseModel):
     retention: Annotated[Erase | Run | Work | SliceOrder | Doorbell, Field(discriminator="type")]
 
 
-def parse(body: bytes) -> Erase | Run | Work | SliceOrder | Doorbell:
-    """Read a message's body. Raises MessageError on anything else, for any bytes."""
+def parse(body: bytes, *, now: datetime) -> Erase | Run | Work | SliceOrder | Doorbell:
+    """Read a message's body at the time `now`. Raises MessageError on anything else, for any bytes."""
     if len(body) > MAX_BYTES:
         raise MessageError(f"the body has {len(body)} bytes: at most {MAX_BYTES} are read")
     try:
@@ -140,7 +143,7 @@ def parse(body: bytes) -> Erase | Run | Work | SliceOrder | Doorbell:
         message = _Envelope.model_validate_json(json.dumps(value)).retention
     except (ValidationError, RecursionError) as error:
         raise MessageError(_explain(error)) from None
-    if isinstance(message, Erase) and message.received_at and message.received_at > datetime.now(UTC) + CLOCK_SKEW:
+    if isinstance(message, Erase) and message.received_at and message.received_at > now + CLOCK_SKEW:
         raise MessageError(f"retention.received_at: {_REMEDIES['received_at']}")
     return message
 

@@ -91,6 +91,12 @@ def _category(category: Category, place: Place) -> Iterator[Remark]:
     if category.status == "enforced" and isinstance(category.store, OwnStore):
         text = "the pipeline's own containers are not swept yet; write planned"
         yield Remark(place=(*place, "status"), text=text)
+    if category.status == "enforced" and category.law:
+        text = "keeping by law against a request is not carried out yet; write planned"
+        yield Remark(place=(*place, "law"), text=text)
+    if category.status == "enforced" and category.suppliers:
+        text = "deleting at suppliers is not carried out yet; write planned"
+        yield Remark(place=(*place, "suppliers"), text=text)
     if category.legal_basis == "none" and not category.legal_note:
         yield Remark(place=(*place, "legal_basis"), text='"none" needs its reason; add legal_note')
     if category.identifies is not None and (

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
 
 from shared.errors import IntegrityError
-from shared.ledger.head import YEAR, Ledger, decode_head
+from shared.ledger.head import Ledger, decode_head
+from shared.ledger.log import logs
 from shared.ledger.reader import Live, latest
 from shared.plan import total
 from shared.policy import Category, Follows, Policy
@@ -81,6 +81,7 @@ class CategoryStatus:
     run: str | None = None
     started: datetime | None = None
     finished: datetime | None = None
+    next_due: datetime | None = None
     slices: int = 0
     open_slices: int = 0
     expired: int = 0
@@ -200,6 +201,7 @@ class Gathering:
             run=current.run,
             started=current.started,
             finished=current.finished,
+            next_due=category.cadence.after(current.started),
             slices=current.slices,
             open_slices=open_slices,
             expired=totals.expired,
@@ -239,7 +241,7 @@ class Gathering:
         return len(entries), found
 
     async def _logs(self) -> list[LogStatus]:
-        return [await self._log(year) for year in await years_of(self.ledger)]
+        return [await self._log(year) for year in await logs(self.ledger)]
 
     async def _log(self, year: str) -> LogStatus:
         try:
@@ -266,7 +268,7 @@ class Gathering:
 
 
 def attention(found: Status, *, after: timedelta) -> list[str]:
-    """What an operator must look at; `after` is how old a journal may be."""
+    """What an operator must look at; `after` is how old a journal, and how late a run, may be."""
     said = [
         f"request {each} needs a person: `retention request status ID` says why" for each in found.undecided[:SHOWN]
     ]
@@ -277,14 +279,13 @@ def attention(found: Status, *, after: timedelta) -> list[str]:
         said.append(f"a message{whose} is parked, from queue {each.queue}: {each.reason}")
     if found.parked > len(found.latest_parked):
         said.append(f"more messages that are parked: {found.parked - len(found.latest_parked)}")
+    said += [
+        f"{each.category}: the next run is overdue: does the planner run, do its slices end?"
+        for each in found.categories
+        if each.next_due is not None and each.next_due + after <= found.at
+    ]
     if found.open.older_than(found.at - after):
         said.append("journals are open for longer than they should be: does the watch run?")
     if found.settled.older_than(found.at - after):
         said.append("journals wait for the ledger for longer than they should: does role ledger run?")
     return said + [f"log {log.year}: {log.wrong}" for log in found.logs if log.wrong]
-
-
-async def years_of(ledger: Ledger, *, having: Literal["head", "checkpoint"] = "head") -> list[str]:
-    """The years that have a log (`head`), or one that was sealed (`checkpoint`), in order. Raises TransientError."""
-    found = {entry.name.partition("/")[0] async for entry in ledger.state.list() if entry.name.endswith(f"/{having}")}
-    return sorted(year for year in found if YEAR.fullmatch(year))

@@ -10,12 +10,13 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from shared import audit, messages
 from shared.deletion import Gate, count, new_intent_id
+from shared.each import each
 from shared.errors import ChangedError, ConfigError, ExistsError, PermanentError
 from shared.model import Outcome, SweepCause
 from shared.plan import Finish, Post, Start, Step, Wait, decide
@@ -23,7 +24,7 @@ from shared.plan import Queue as QueueStep
 from shared.policy import Category, Follows, Policy, Rule
 from shared.requests.by_policy import start_erasure
 from shared.runs import Current, PlannedSlice, RunDocument, Runs, SliceProgress, Version
-from shared.stores.interface import Queue, RecordStore, Slice
+from shared.stores.interface import Page, Queue, RecordStore, Slice
 
 log = logging.getLogger("retention.sweep")
 
@@ -60,20 +61,16 @@ class Sweeps:
         Raises PermanentError for an id in `only` that is not enforced. A category that fails does not stop the others:
         its error is raised when all have had their turn.
         """
-        chosen = [self._enforced(each) for each in only] or self.policy.enforced()
+        chosen = [self._enforced(name) for name in only] or self.policy.enforced()
         taken: dict[str, Step] = {}
-        failed: list[Exception] = []
-        for category in chosen:
-            if not _swept(category):
-                continue
+
+        async def advance(category: Category) -> None:
             try:
                 taken[category.id] = await self._advance(category, forced=forced)
             except (ChangedError, ExistsError):
                 log.info("another planner was faster for %s", category.id)
-            except Exception as error:  # noqa: BLE001 - raised below, after the other categories
-                failed.append(error)
-        if failed:
-            raise failed[0]
+
+        await each(filter(_swept, chosen), advance, log=log, say=lambda category: f"the planning of {category.id}")
         return taken
 
     async def _advance(self, category: Category, *, forced: bool) -> Step:
@@ -187,7 +184,8 @@ class Sweeps:
     async def sweep(self, order: messages.SliceOrder, *, hurry: Callable[[], bool]) -> SliceProgress:
         """Sweep a slice from where it stands until it is done, or until `hurry` says to queue a continuation.
 
-        Raises PermanentError for a slice that no run has. A crash anywhere repeats from the last progress written.
+        Raises PermanentError for a slice that no run has. A crash anywhere repeats from the last progress written. A
+        slice that can never be swept ends here, counted as strange and alarmed: the run after it tries again.
         """
         document = await self.runs.document(order.category, order.run)
         if document is None or not 0 <= order.slice < len(document.slices):
@@ -200,6 +198,12 @@ class Sweeps:
         except (ChangedError, ExistsError):
             log.info("another worker is on slice %d of %s", order.slice, order.run)
             return held.value
+        except PermanentError as error:
+            log.error("ALARM slice %d of %s cannot be swept: %s", order.slice, order.run, error)  # noqa: TRY400 - no bug
+            held = await self.runs.progress(order.category, order.run, order.slice)
+            change = _counted(held.value, ()) if held.value.intent else {}  # what the gate did is in the log
+            strange = Counter(held.value.strange) + Counter({"cannot be swept": 1})
+            return (await self._record(order, held, {**change, "done": True, "strange": strange})).value
 
     async def _sweep(
         self,
@@ -220,7 +224,8 @@ class Sweeps:
         pages = self._store(category).expired(
             category, rule, part, now=planned.now, cursor=held.value.cursor, size=self.unit
         )
-        async for page in pages:
+        async for listed in pages:
+            page = _without_nobodys(listed, rule)
             change: dict[str, Any] = {}
             if rule.action == "delete" and page.records:
                 intent = new_intent_id()
@@ -228,9 +233,10 @@ class Sweeps:
                 cause = SweepCause(run=order.run, slice=order.slice)
                 change = _counted(held.value, await self.gate.delete(page.records, cause, intent_id=intent))
             elif page.records:
-                for record in page.records:
-                    await start_erasure(record, rule, document.started, keys=self.gate.keys, queue=self.requests)
-                number = len(page.records)
+                scopes = [record.scope for record in page.records if record.scope is not None]
+                for scope in scopes:
+                    await start_erasure(scope, rule, document.started, keys=self.gate.keys, queue=self.requests)
+                number = len(scopes)
                 change = {"expired": held.value.expired + number, "forwarded": held.value.forwarded + number}
             strange = Counter(held.value.strange) + Counter(page.strange)
             change |= {"cursor": page.cursor, "done": page.cursor == "", "strange": strange}
@@ -265,7 +271,8 @@ class Sweeps:
             pages = self._store(category).expired(
                 category, rule, part, now=planned.now, cursor="", size=min(self.unit, most)
             )
-            async for page in pages:
+            async for listed in pages:
+                page = _without_nobodys(listed, rule)
                 found += len(page.records)
                 strange.update(page.strange)
                 oldest = min((d for d in (oldest, *(r.due for r in page.records)) if d), default=None)
@@ -291,6 +298,13 @@ def _counted(progress: SliceProgress, outcomes: Sequence[Outcome]) -> dict[str, 
         "outcomes": Counter(progress.outcomes) + count(outcomes),
         "uncounted": progress.uncounted + (not outcomes),
     }
+
+
+def _without_nobodys(page: Page, rule: Rule) -> Page:
+    """The page; where the rule erases subjects, without the records that belong to nobody: those are strange."""
+    records = [record for record in page.records if rule.action == "delete" or record.scope is not None]
+    nobodys = Counter({"belongs to nobody": len(page.records) - len(records)})
+    return replace(page, records=records, strange=Counter(page.strange) + nobodys)
 
 
 def record_store(stores: Mapping[str, RecordStore], category: Category) -> RecordStore:

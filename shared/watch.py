@@ -1,23 +1,19 @@
 """The watch: what makes a crash or a lost message anywhere come right without anybody.
 
 An open journal older than `after` is recovered by the gate's own steps; where a settled one waits, the doorbell is rung
-again; a request that has not moved is sent to its session again, and its waiting events are posted.
+again; a request that has not moved is taken on by intake's own steps, and its waiting events are posted.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from shared import messages
 from shared.deletion import Gate
-from shared.requests.documents import Requests, State
-from shared.requests.scopes import session_of
-from shared.stores.interface import Queue
-
-OPEN = (State.ACCEPTED, State.WORKING)
+from shared.each import each
+from shared.requests.documents import OPEN
+from shared.requests.intake import Intake
 
 log = logging.getLogger("retention.watch")
 
@@ -27,9 +23,7 @@ class Watch:
     """What watching needs. `after` is how old an open journal, or an idle request, must be."""
 
     gate: Gate
-    requests: Requests
-    work: Queue
-    clock: Callable[[], datetime]
+    intake: Intake
     after: timedelta
 
     async def journals(self) -> tuple[int, int]:
@@ -39,58 +33,40 @@ class Watch:
         turn. Raises the first error when all have had it.
         """
         old = await self.gate.journals.objects.now() - self.after
-        recovered = 0
-        failed: list[Exception] = []
-        settled = ""
-        waiting = 0
+        left_open: list[str] = []
+        settled: list[str] = []
         async for intent, state, entry in self.gate.journals.entries():
             if state == "settled":
-                settled, waiting = intent, waiting + 1
+                settled.append(intent)
             elif entry.modified <= old:
-                try:
-                    await self.gate.recover(intent)
-                    recovered += 1
-                except Exception as error:  # noqa: BLE001 - raised below, after the other journals
-                    failed.append(error)
-                    log.warning("journal %s is still open: %s", intent, type(error).__name__)
-        if settled:
-            await self.gate.ring(settled)
-        if failed:
-            raise failed[0]
-        return recovered, waiting
+                left_open.append(intent)
+        try:
+            await each(left_open, self.gate.recover, log=log, say=lambda intent: f"the recovery of journal {intent}")
+        finally:
+            if settled:
+                await self.gate.ring(settled[-1])
+        return len(left_open), len(settled)
 
     async def idle_requests(self) -> int:
-        """Send requests that have not moved for `after` to their sessions again. Returns how many.
+        """Let requests that have not moved for `after` go on from where they stand. Returns how many are at work.
 
         An event that waits in the outbox of a request is posted first, whatever the request's state. As with journals,
         one that fails does not stop the others.
         """
-        now = await self.requests.objects.now()
-        sent = 0
-        failed: list[Exception] = []
-        async for entry in self.requests.objects.list():
-            if entry.modified > now - self.after:
-                continue
-            if entry.metadata.get("state") not in OPEN and not entry.metadata.get("outbox"):
-                continue
-            try:
-                sent += await self._wake(entry.name.removesuffix(".json"), now)
-            except Exception as error:  # noqa: BLE001 - raised below, after the other requests
-                failed.append(error)
-                log.warning("request %s could not be woken: %s", entry.name, type(error).__name__)
-        if failed:
-            raise failed[0]
-        return sent
+        requests = self.intake.requests
+        old = await requests.objects.now() - self.after
+        idle = [
+            entry.name.removesuffix(".json")
+            async for entry in requests.objects.list()
+            if entry.modified <= old and (entry.metadata.get("state") in OPEN or entry.metadata.get("outbox"))
+        ]
+        woken = 0
 
-    async def _wake(self, request: str, now: datetime) -> bool:
-        """Post what waits; send the request to its session if it is not finished, and say whether it was sent."""
-        held = await self.requests.load(request)
-        if held is None:
-            return False
-        held = await self.requests.flush(held)
-        scope = held.value.scope_value()
-        if scope is None or held.value.state not in OPEN:
-            return False
-        body = messages.work(request=request, hop=0)
-        await self.work.send(body, message_id=f"{request}-{now:%H%M%S}", session_id=session_of(scope))
-        return True
+        async def wake(request: str) -> None:
+            nonlocal woken
+            held = await requests.load(request)
+            if held is not None:
+                woken += await self.intake.go_on(held)
+
+        await each(idle, wake, log=log, say=lambda request: f"the waking of request {request}")
+        return woken

@@ -234,9 +234,7 @@ class Product:
         """Recovery."""
         return Watch(
             gate=self.gate,
-            requests=self.requests,
-            work=self.queue("requests-work"),
-            clock=utc_now,
+            intake=self.intake,
             after=timedelta(seconds=self.config.number("RETENTION_RECOVER_AFTER")),
         )
 
@@ -287,10 +285,3 @@ async def shared_product(config: Config) -> Product:
         task = loop.create_task(Product(config).__aenter__())
         _open[loop] = task
     return await asyncio.shield(task)
-
-
-async def close_shared_product() -> None:
-    """Close this event loop's Product, if there is one."""
-    task = _open.pop(asyncio.get_running_loop(), None)
-    if task is not None and task.done() and not task.cancelled() and task.exception() is None:
-        await task.result().close()

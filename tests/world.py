@@ -45,6 +45,7 @@ START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 POLICY = load(Path(__file__).parents[1] / "policy.yaml")
 OWN = ("journals", "holds", "keys", "runs", "requests", "register", "parking", "tiles", "state")
 QUEUES = ("sweeps", "requests", "work", "ledger")
+MOST_DELIVERIES = 10
 FINAL = (State.DONE, State.NEEDS_ATTENTION, State.REJECTED)
 PERSONS = ("anna", "bob", "cleo", "dora")  # part of every id, name and address below: none may reach a log or an event
 HOMES = ("birkeveien", "skogveien", "tomtveien")
@@ -82,6 +83,7 @@ class MemoryQueue:
         self._seen: dict[str, datetime] = {}
         self._faults: list[list] = []
         self.messages: list[Message] = []
+        self.dead: list[Message] = []
         self.sends = 0
 
     def arm(self, *, nth: int = 1, applied: bool) -> None:
@@ -177,9 +179,7 @@ class World:
             clock=self.clock,
             unit=unit,
         )
-        self.watch = Watch(
-            gate=self.gate, requests=self.requests, work=queues["work"], clock=self.clock, after=timedelta(minutes=10)
-        )
+        self.watch = Watch(gate=self.gate, intake=self.intake, after=timedelta(minutes=10))
         self.ledger = Ledger(
             origin="test.example/log", tiles=self.own["tiles"], state=self.own["state"], journals=self.own["journals"]
         )
@@ -272,9 +272,9 @@ class World:
                 case "requests":
                     await self.intake.receive(message.body)
                 case "work":
-                    await self.eraser.carry_out(_of(messages.Work, message), hurry=self.hurry)
+                    await self.eraser.carry_out(self._of(messages.Work, message), hurry=self.hurry)
                 case "sweeps":
-                    await self.sweeps.sweep(_of(messages.SliceOrder, message), hurry=self.hurry)
+                    await self.sweeps.sweep(self._of(messages.SliceOrder, message), hurry=self.hurry)
                 case "ledger":
                     await self.append()
         except PermanentError as error:
@@ -287,8 +287,16 @@ class World:
                 now=self.now,
             )
 
+    def _of(self, kind, message: Message):
+        order = messages.parse(message.body, now=self.now)
+        assert isinstance(order, kind)
+        return order
+
     async def deliver(self, *queues: str) -> int:
-        """Give each waiting message to its function once; what fails comes back. Returns how many went through."""
+        """Give each waiting message to its function once; what fails comes back, ten times, then it is a dead letter.
+
+        Returns how many went through.
+        """
         went = 0
         for name in queues or QUEUES:
             waiting, self.queues[name].messages = self.queues[name].messages, []
@@ -298,10 +306,22 @@ class World:
                 except (RetentionError, CrashError) as error:
                     self.errors.append(error)
                     message.deliveries += 1
-                    self.queues[name].messages.append(message)
+                    queue = self.queues[name]
+                    (queue.messages if message.deliveries < MOST_DELIVERIES else queue.dead).append(message)
                 else:
                     went += 1
         return went
+
+    async def deliver_dead(self) -> None:
+        """Give each dead letter of queue `requests` to intake once; what fails stays. Those of other queues lie."""
+        dead = self.queues["requests"].dead
+        for message in list(dead):
+            try:
+                await self.handle("requests", message)
+            except (RetentionError, CrashError) as error:
+                self.errors.append(error)
+            else:
+                dead.remove(message)
 
     async def drain(self, *queues: str) -> None:
         """Deliver until these queues are empty."""
@@ -330,6 +350,7 @@ class World:
             await self.timers()
             with suppress(AssertionError):
                 await self.drain()
+            await self.deliver_dead()
             if await self.at_rest():
                 break
             self.later(minutes=5)
@@ -340,7 +361,7 @@ class World:
             await seal(self.ledger, year, self.signer(year))
 
     async def at_rest(self) -> bool:
-        waiting = sum(len(queue.messages) for queue in self.queues.values())
+        waiting = sum(len(queue.messages) for queue in self.queues.values()) + len(self.queues["requests"].dead)
         open_requests = [each for each in await self.documents() if each.state not in FINAL or each.outbox]
         runs = [await self.runs.current(each.id) for each in POLICY.enforced()]
         busy = [run for run in runs if run and (run.value.finished is None or run.value.outbox)]
@@ -375,12 +396,6 @@ class World:
         name = name_of(record.scope) if record.scope else name_of_category(record.category, year)
         key = await self.own["keys"].read(name)
         return audit.pseudonym(key.data, "record", record.locator.text()) if key else ""
-
-
-def _of(kind, message: Message):
-    order = messages.parse(message.body)
-    assert isinstance(order, kind)
-    return order
 
 
 def _text(moment: datetime) -> str:

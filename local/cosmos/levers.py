@@ -4,12 +4,13 @@
     GET  /_local/clock    {"offset_seconds": 0.0, "now": 1767225600}
     POST /_local/clock    {"offset_seconds": 604800}
     POST /_local/faults   {"status": 429, "count": 3, "retry_after_ms": 50, "method": "DELETE",
-                           "path_contains": "/docs", "applied": false}
+                           "path_contains": "/docs", "skip": 0, "applied": false}
     GET  /_local/faults   {"to_come": 3}, the number of requests that faults are still to hit
     DELETE /_local/faults
 
 A fault answers the next ``count`` requests that match with ``status`` (400 to 599), or with status 0 drops their
-connection without an answer. With ``applied`` the operation is carried out first: the client cannot know.
+connection without an answer; the first ``skip`` of them pass unharmed. With ``applied`` the operation is carried out
+first: the client cannot know.
 Only ``status`` is required. Faults are forgotten at a restart, the clock's offset is not.
 """
 
@@ -33,6 +34,7 @@ class Fault(BaseModel):
     :param retry_after_ms: ``x-ms-retry-after-ms`` of the answer, milliseconds.
     :param method: only requests with this method, in upper case; None for all.
     :param path_contains: only requests whose path contains this; None for all.
+    :param skip: how many matching requests pass before it begins to hit.
     :param applied: carry the operation out before failing.
     """
 
@@ -43,6 +45,7 @@ class Fault(BaseModel):
     retry_after_ms: int | None = Field(default=None, ge=0)
     method: str | None = None
     path_contains: str | None = None
+    skip: int = Field(default=0, ge=0)
     applied: bool = False
 
     def hits(self, method: str, path: str) -> bool:
@@ -67,6 +70,9 @@ class Levers:
         """The fault that hits a request, used up once; None when there is none."""
         for index, (fault, left) in enumerate(self._faults):
             if fault.hits(method, path):
+                if left > fault.count:
+                    self._faults[index] = (fault, left - 1)
+                    continue
                 self._faults[index : index + 1] = [(fault, left - 1)] if left > 1 else []
                 return fault
         return None
@@ -89,7 +95,7 @@ class Levers:
                     if 0 < fault.status < HTTPStatus.BAD_REQUEST:
                         message = "status must be 0 or 400 to 599"
                         raise bad_request(message)
-                    self._faults.append((fault, fault.count))
+                    self._faults.append((fault, fault.count + fault.skip))
                 case "DELETE", "faults":
                     self._faults.clear()
                 case "GET", "faults":
@@ -100,5 +106,5 @@ class Levers:
         except ValidationError as error:
             raise bad_request(str(error)) from error
         if name == "faults":
-            return {"to_come": sum(left for _, left in self._faults)}
+            return {"to_come": sum(min(left, fault.count) for fault, left in self._faults)}
         return {"offset_seconds": self.clock.offset_seconds, "now": self.clock.now()}

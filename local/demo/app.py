@@ -15,13 +15,12 @@ import aiohttp
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient
 
-from shared.requests.documents import RequestDocument, State
+from shared.requests.documents import OPEN, RequestDocument
 from shared.runs import Current
 from shared.wiring import TOPIC, Product
 
 STALLED_SECONDS = 180.0
 _POLL_SECONDS = 0.3
-_OPEN = (State.ACCEPTED, State.WORKING)
 
 T = TypeVar("T")
 
@@ -52,7 +51,7 @@ class Requests:
     @property
     def finished(self) -> int:
         """How many need nothing more from the app, their events included."""
-        return sum(d.state not in _OPEN and not d.outbox for d in self.documents.values())
+        return sum(d.state not in OPEN and not d.outbox for d in self.documents.values())
 
 
 class App:

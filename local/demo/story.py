@@ -1,11 +1,10 @@
 """The story's first half: seed, sweep, erase. Each stage says in one line what it shows, and checks what must hold."""
 
 import asyncio
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import uuid4
 
 from local.demo import check
 from local.demo.app import App, Requests, Sweep, wait_for
@@ -15,7 +14,6 @@ from local.demo.show import Show, SweepBars, counts, shorten
 from local.demo.upload import upload_blobs, upload_items
 from shared.requests.documents import State
 
-_NAMES = UUID("6d1f5b0e-6a0c-4b5e-9d6a-5a1c3e7b9f24")  # ours: the messages' ids are made from it and the time
 _BY_POLICY = 3  # erasures that the sweeps ask for: a contract that ended, a user inactive, a home without users
 _STRANGE = {"camera-snapshots": 4, "backups": 1}  # names in the seed that must be reported
 
@@ -32,7 +30,7 @@ class Story:
         self._show = show
         self._root = root
         self.asked = (seed.cast.alone, seed.cast.leaver, *seed.cast.pair)
-        self._ids = {name: _new_id(name) for name in (*self.asked, "nobody", "bad")}
+        self._ids = {name: str(uuid4()) for name in (*self.asked, "nobody", "bad")}
 
     @property
     def leaver_request(self) -> str:
@@ -64,7 +62,7 @@ class Story:
     async def sweep(self) -> None:
         """Have all categories swept, and show what became of what was found."""
         self._show.stage("Sweep", "what has outlived its period goes; this message starts now what a timer does")
-        run = _new_id("run")
+        run = str(uuid4())
         body = {"retention": {"version": 1, "type": "run", "id": run, "categories": []}}
         self._show.message(body)
         await self._app.send({run: body})
@@ -167,10 +165,6 @@ class Story:
         self._show.expect(
             "a message that does not say who verified the person's identity is parked, not obeyed", held=parked
         )
-
-
-def _new_id(name: str) -> str:
-    return str(uuid5(_NAMES, f"{name} {time.time_ns()}"))
 
 
 def _became(sweep: Sweep) -> str:

@@ -28,7 +28,7 @@ _VKEY = re.compile(r"(?P<name>[^\s+]+)\+(?P<id>[0-9a-f]{8})\+(?P<key>[A-Za-z0-9+
 
 
 class CheckpointError(IntegrityError):
-    """Bytes are not a checkpoint of this log, or its signature is not by this key: see the runbook before anything."""
+    """Bytes are not a checkpoint of this log, or its signature is not by this key: somebody must look."""
 
 
 def _unbase64(text: str) -> bytes:

@@ -21,7 +21,7 @@ _SUFFIX = ".json"
 
 
 class OutboxError(IntegrityError):
-    """A settled journal cannot be appended as it is, or contradicts another: see the runbook. Names the intent."""
+    """A settled journal cannot be appended as it is, or contradicts another. Names the intent: look at its journal."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,22 +8,18 @@ from datetime import datetime
 from uuid import UUID
 
 from shared import messages
-from shared.errors import PermanentError
 from shared.keys import ScopeKeys, name_of
-from shared.model import Record, ScopeKind
+from shared.model import Scope, ScopeKind
 from shared.policy import Rule
 from shared.stores.interface import Queue
 
 
-async def start_erasure(record: Record, rule: Rule, started: datetime, *, keys: ScopeKeys, queue: Queue) -> None:
-    """Send the request that erases the person or home a record is about; `started` is when its run began.
+async def start_erasure(scope: Scope, rule: Rule, started: datetime, *, keys: ScopeKeys, queue: Queue) -> None:
+    """Send the request that erases the person or home a due record is about; `started` is when its run began.
 
     The request's id is made with the scope's key: the same all day, so that a repeat is the same request, and not to
-    be guessed from the scope. Raises TransientError, and PermanentError for a record that belongs to nobody.
+    be guessed from the scope. Raises TransientError.
     """
-    scope = record.scope
-    if scope is None:
-        raise PermanentError(f"rule {rule.id} erases a subject, but its category belongs to nobody")
     key = (await keys.get([name_of(scope)]))[name_of(scope)]
     text = f"request\0{rule.id}\0{scope.kind}\0{scope.id}\0{started:%Y-%m-%d}"
     request = UUID(bytes=hmac.digest(key, text.encode(), hashlib.sha256)[:16], version=4)

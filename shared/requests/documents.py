@@ -26,13 +26,21 @@ from shared.stores.interface import ObjectStore
 
 
 class State(StrEnum):
-    """Where a request stands. `needs_attention` waits for a person; `done` and `rejected` are final."""
+    """Where a request stands. `needs_attention` waits for a person; `done` and `rejected` are final.
 
+    `received` is written down, and nobody is resolved yet.
+    """
+
+    RECEIVED = "received"
     ACCEPTED = "accepted"
     WORKING = "working"
     NEEDS_ATTENTION = "needs_attention"
     REJECTED = "rejected"
     DONE = "done"
+
+
+OPEN = (State.RECEIVED, State.ACCEPTED, State.WORKING)
+"""The states of a request that goes on by itself."""
 
 
 class _Form(BaseModel):
@@ -70,8 +78,10 @@ class ParkedMessage(_Form):
 class RequestDocument(_Form):
     """A request. `digest` is of what is asked about whom: the same id with another digest is refused.
 
-    `subject` is kept as given only while nobody is resolved; `scope` is (kind, internal id) once somebody is.
-    `homes` are the person's homes at the time of asking. Times are UTC.
+    `accepted_at` is when intake wrote it down. `subject` is kept as given only while nobody is resolved; `scope` is
+    (kind, internal id) once somebody is. `not_reached` names planned categories that may hold records of the scope,
+    `strange` counts by reason what could not be judged. `homes` are the person's homes at the time of asking. Times are
+    UTC.
     """
 
     id: str
@@ -88,6 +98,8 @@ class RequestDocument(_Form):
     scope: tuple[ScopeKind, str] | None = None
     homes: tuple[str, ...] | None = None
     work: tuple[Unit, ...] = ()
+    not_reached: tuple[str, ...] = ()
+    strange: Mapping[str, int] = {}
     finished_at: AwareDatetime | None = None
     in_backups_until: AwareDatetime | None = None
     outbox: tuple[Outgoing, ...] = ()
@@ -140,15 +152,16 @@ class Requests:
         metadata = {"state": document.state.value} | ({"outbox": "waiting"} if document.outbox else {})
         return await write(self.objects, f"{document.id}.json", document, etag, metadata=metadata)
 
+    async def session(self, scope: Scope) -> str:
+        """The session that serialises the work on a person or home: a pseudonym, because the platform logs it."""
+        return subject_pseudonym((await self.gate.keys.get([name_of(scope)]))[name_of(scope)], scope)
+
     async def event(
         self, kind: audit.EventType, document: RequestDocument, time: datetime, data: Mapping[str, Any]
     ) -> Outgoing:
         """Make an event about the request; its subject is the person's or home's pseudonym once there is one."""
         scope = document.scope_value()
-        subject = None
-        if scope is not None:
-            key = (await self.gate.keys.get([name_of(scope)]))[name_of(scope)]
-            subject = subject_pseudonym(key, scope)
+        subject = await self.session(scope) if scope else None
         intent = new_intent_id()
         event = audit.plain_event(
             kind,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from shared.errors import ExistsError, PermanentError, TransientError
 from shared.model import Blocked, Held, Locator, Outcome, Record, RequestCause, Retained, Scope, ScopeKind, utc_text
 from shared.policy import Category, Policy
 from shared.requests.documents import RequestDocument, Requests, State, Unit
-from shared.requests.scopes import HAS_USERS, backups_until, session_of, shared_category
+from shared.requests.scopes import HAS_USERS, backups_until, not_reached, shared_category
 from shared.runs import Version, write
 from shared.stores.interface import ObjectStore, Queue, RecordStore
 from shared.sweep import record_store
@@ -86,7 +87,8 @@ class Eraser:
         except OutOfTimeError:
             body = messages.work(request=request, hop=order.hop + 1)
             message_id = f"{request}-{order.hop + 1}-{secrets.token_hex(4)}"  # never taken for an earlier one
-            await self.work.send(body, message_id=message_id, session_id=session_of(scope))
+            session = await self.requests.session(scope)
+            await self.work.send(body, message_id=message_id, session_id=session)
 
 
 @dataclass(kw_only=True)
@@ -98,6 +100,7 @@ class _Attempt:
     scope: Scope
     hurry: Callable[[], bool]
     shared: Category = field(init=False)
+    strange: dict[tuple[str, Scope], Counter[str]] = field(default_factory=dict)  # as each last listing met it
     stay: dict[Locator, Outcome] = field(default_factory=dict)  # this attempt looks at every record that is left
 
     def __post_init__(self) -> None:
@@ -189,7 +192,14 @@ class _Attempt:
         now = self.eraser.clock()
         stayed = ", ".join(f"{number} {name}" for name, number in sorted(count([*self.stay.values()]).items()))
         until = backups_until(self.eraser.policy, now)
-        data: dict[str, Any] = {"outcomes": self.document.outcomes()}
+        kinds = {self.scope.kind} | ({ScopeKind.HOME} if self.document.homes else set())
+        missed = not_reached(self.eraser.policy, kinds)
+        strange = sum(self.strange.values(), Counter[str]())
+        data: dict[str, Any] = {
+            "outcomes": self.document.outcomes(),
+            "not_reached": list(missed),
+            "strange": dict(strange),
+        }
         if until is not None:  # with backups that are only planned to go, no time is true
             data["in_backups_until"] = utc_text(until)
         kind, state = audit.EventType.REQUEST_COMPLETED, State.DONE
@@ -199,7 +209,15 @@ class _Attempt:
             data["reason"] = reason
             log.error("ALARM request %s needs attention: %s", self.document.id, reason)
         event = await self.eraser.requests.event(kind, self.document, now, data)
-        await self._update(state=state, reason=reason, finished_at=now, in_backups_until=until, outbox=(event,))
+        await self._update(
+            state=state,
+            reason=reason,
+            finished_at=now,
+            in_backups_until=until,
+            not_reached=missed,
+            strange=strange,
+            outbox=(event,),
+        )
 
     # ------------------------------------------------------------ parts of steps
 
@@ -208,7 +226,9 @@ class _Attempt:
         store = record_store(self.eraser.stores, category)
         for _ in range(ROUNDS):
             found = False
+            self.strange[category.id, scope] = Counter()
             async for page in store.of_scope(category, scope, size=self.eraser.unit):
+                self.strange[category.id, scope] += Counter(page.strange)
                 records = [record for record in page.records if record.locator not in self.stay]
                 await self._gate(category, records)
                 found = found or bool(records)

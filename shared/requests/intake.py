@@ -1,8 +1,8 @@
 """Intake: from a message on queue `requests` to a durable request, resolved to a person or a home, and forwarded.
 
-What can never succeed is refused with PermanentError, and parked; what a person must decide becomes a request that
-needs attention. Both are recorded, audited and alarmed, and the message is completed: nothing is retried blindly and
-nothing is lost.
+The request is written down before anybody is looked for: a store that is away delays it and cannot lose it. What can
+never succeed is refused with PermanentError, and parked; what a person must decide becomes a request that needs
+attention. Both are recorded, audited and alarmed, and the message is completed: nothing is retried blindly.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from datetime import datetime
 from dateutil.relativedelta import relativedelta
 
 from shared import audit, messages
-from shared.errors import ExistsError, TransientError
+from shared.errors import ExistsError, PermanentError, TransientError
 from shared.model import Scope, ScopeKind, utc_text
 from shared.plan import Finish, Post, Start
 from shared.policy import Category, Policy
-from shared.requests.documents import RequestDocument, Requests, State
-from shared.requests.scopes import HAS_USERS, session_of, shared_category
+from shared.requests.documents import OPEN, RequestDocument, Requests, State
+from shared.requests.scopes import HAS_USERS, shared_category
+from shared.runs import Version
 from shared.stores.interface import Queue, RecordStore
 from shared.sweep import Sweeps, record_store
 
@@ -43,16 +44,14 @@ class Intake:
         """Take one message in.
 
         1. Parse it.
-        2. The same id again is the same request: go on where it stands.
-        3. Resolve the person or home.
-        4. Write the request document with its event, once.
-        5. Forward it to the session of its scope.
+        2. Write the request document with its event, once: the same id again is the same request.
+        3. Go on from where the document stands: see `go_on`.
 
         A crash anywhere repeats from the message; each step finds what the one before left. Raises TransientError
         (redelivered), and PermanentError for a message that can never succeed: the caller parks it.
         """
         now = self.clock()
-        match messages.parse(body):
+        match messages.parse(body, now=now):
             case messages.Run() as message:
                 steps = await self.sweeps.tick(only=message.categories, forced=True)
                 if not any(isinstance(step, Start | Finish | Post) for step in steps.values()):
@@ -68,9 +67,8 @@ class Intake:
         digest = hashlib.sha256(about.encode()).hexdigest()
         held = await self.requests.load(request)
         if held is None:
-            document = await self._new(message, digest, now)
             try:
-                held = await self.requests.save(document, None)
+                held = await self.requests.save(await self._new(message, digest, now), None)
             except ExistsError:  # the same message at the same moment: its document is this one
                 held = await self.requests.load(request)
         if held is None:
@@ -79,37 +77,62 @@ class Intake:
             raise messages.MessageError(
                 "retention.id: another request, about somebody else, has this id; give a new UUID"
             )
+        await self.go_on(held)
+
+    async def go_on(self, held: Version[RequestDocument]) -> bool:
+        """Take a request on from wherever its document stands; whether it is at work now. Safe to repeat and to race.
+
+        1. Post the events that wait.
+        2. Resolve the person or home, and write down who it is, or why a person must decide.
+        3. Forward the request to the session of its scope, again where that was done: the message may be lost.
+
+        Raises TransientError, and ChangedError when somebody else was faster.
+        """
         held = await self.requests.flush(held)
-        if held.value.state in (State.ACCEPTED, State.WORKING):
-            scope = held.value.scope_value()
-            if scope is not None:
-                body = messages.work(request=request, hop=0)
-                await self.work.send(body, message_id=f"{request}-0", session_id=session_of(scope))
+        if held.value.state is State.RECEIVED:
+            held = await self.requests.save(await self._resolved(held.value), held.etag)
+        scope = held.value.scope_value()
+        if scope is None or held.value.state not in OPEN:
+            return False
+        request = held.value.id
+        # with the time in it: the broker drops a repeated id, and who forwards a request again means it
+        message_id = f"{request}-{self.clock():%H%M%S}"
+        session = await self.requests.session(scope)
+        await self.work.send(messages.work(request=request, hop=0), message_id=message_id, session_id=session)
+        return True
 
     async def _new(self, message: messages.Erase, digest: str, now: datetime) -> RequestDocument:
-        scope, reason = await self._resolve(message.subject)
         received = message.received_at or now
         document = RequestDocument(
             id=str(message.id),
             type=message.type,
-            state=State.NEEDS_ATTENTION if scope is None else State.ACCEPTED,
-            reason=reason,
+            state=State.RECEIVED,
             digest=digest,
             received_at=received,
             accepted_at=now,
             due_at=received + relativedelta(months=1),  # GDPR Art. 12(3)
             requested_by=message.requested_by,
             identity_verified_by=message.identity_verified_by,
-            subject=message.subject.model_dump(exclude_none=True) if scope is None else None,
-            scope=(scope.kind, scope.id) if scope else None,
+            subject=message.subject.model_dump(exclude_none=True),
         )
-        kind = audit.EventType.REQUEST_RECEIVED
         data = {"received_at": utc_text(received), "due_at": utc_text(document.due_at)}
-        if scope is None:
-            log.error("ALARM request %s needs attention: %s", document.id, reason)
-            kind, data = audit.EventType.REQUEST_NEEDS_ATTENTION, {**data, "reason": reason}
-        event = await self.requests.event(kind, document, now, data)
+        event = await self.requests.event(audit.EventType.REQUEST_RECEIVED, document, now, data)
         return document.model_copy(update={"outbox": (event,)})
+
+    async def _resolved(self, document: RequestDocument) -> RequestDocument:
+        """The document with the scope that is meant in place of the subject, or as one that needs attention."""
+        try:
+            scope, reason = await self._resolve(messages.Subject.model_validate(document.subject))
+        except PermanentError as error:  # the policy has no place to look: the request is there, and must not be lost
+            scope, reason = None, str(error)
+        if scope is not None:
+            return document.model_copy(
+                update={"state": State.ACCEPTED, "scope": (scope.kind, scope.id), "subject": None}
+            )
+        log.error("ALARM request %s needs attention: %s", document.id, reason)
+        kind = audit.EventType.REQUEST_NEEDS_ATTENTION
+        event = await self.requests.event(kind, document, self.clock(), {"reason": reason})
+        return document.model_copy(update={"state": State.NEEDS_ATTENTION, "reason": reason, "outbox": (event,)})
 
     async def _resolve(self, subject: messages.Subject) -> tuple[Scope | None, str]:
         """The scope that is meant; or None and why a person must decide."""

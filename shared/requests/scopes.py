@@ -1,12 +1,13 @@
-"""What the policy says of persons and homes: the category they share, their session, their backups. Pure."""
+"""What the policy says of persons and homes: the category they share, what is not reached, their backups. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from shared.errors import PermanentError
-from shared.model import Scope
-from shared.policy import Category, Member, Policy
+from shared.model import ScopeKind
+from shared.policy import BlobStore, Category, Member, OwnStore, Policy
 
 HAS_USERS = "the home has users: decide about each of them"
 
@@ -19,13 +20,19 @@ def shared_category(policy: Policy) -> Category:
     raise PermanentError("no enforced category is shared by members")
 
 
-def session_of(scope: Scope) -> str:
-    """The session that serialises the work on one person or home."""
-    return f"{scope.kind.value}/{scope.id}"[:128]
+def not_reached(policy: Policy, kinds: Collection[ScopeKind]) -> tuple[str, ...]:
+    """The categories that may hold records of such a person or home, and that an erasure does not reach yet."""
+    planned = [c for c in policy.categories if c.status == "planned" and not isinstance(c.store, OwnStore)]
+    return tuple(c.id for c in planned if any(kind in c.find for kind in kinds))
 
 
-def backups_until(policy: Policy, erased: datetime) -> datetime:
-    """When the last backup that began before `erased` is due to be gone: period and cadence of the backups' rows."""
-    rows = [c for c in policy.enforced() if getattr(c.store, "account", "") == "backup"]
+def backups_until(policy: Policy, erased: datetime) -> datetime | None:
+    """When the last backup that began before `erased` is due to be gone: period and cadence of the backups' rows.
+
+    None where one of the rows is only planned: nobody deletes those backups. `erased` where the policy has no backups.
+    """
+    rows = [c for c in policy.categories if isinstance(c.store, BlobStore) and c.store.account == "backup"]
+    if any(category.status != "enforced" for category in rows):
+        return None
     ends = [c.cadence.after(rule.period.after(erased)) for c in rows for rule in c.rules]
     return max(ends, default=erased)

@@ -121,18 +121,17 @@ def _place(container: ContainerClient) -> str:
 
 
 class BlobObjects:
-    """One container of small objects. `prefix` keeps several stores apart in one container."""
+    """One container of small objects."""
 
-    def __init__(self, container: ContainerClient, prefix: str = "") -> None:
+    def __init__(self, container: ContainerClient) -> None:
         self._container = container
-        self._prefix = prefix
         self.where = _place(container)
 
     @translated
     async def read(self, name: str) -> Stored | None:
         """Return the object, or None."""
         try:
-            answer = await self._container.get_blob_client(self._prefix + name).download_blob()
+            answer = await self._container.get_blob_client(name).download_blob()
         except ResourceNotFoundError as error:
             if code_of(error) == NO_CONTAINER:
                 raise
@@ -146,14 +145,14 @@ class BlobObjects:
     @translated
     async def create(self, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None) -> str:
         """Write if the name is free."""
-        blob = self._container.get_blob_client(self._prefix + name)
+        blob = self._container.get_blob_client(name)
         answer = await blob.upload_blob(data, overwrite=False, metadata=dict(metadata or {}))
         return str(answer["etag"])
 
     @translated
     async def replace(self, name: str, data: bytes, *, etag: str, metadata: Mapping[str, str] | None = None) -> str:
         """Write over exactly this version."""
-        blob = self._container.get_blob_client(self._prefix + name)
+        blob = self._container.get_blob_client(name)
         answer = await blob.upload_blob(
             data,
             overwrite=True,
@@ -167,7 +166,7 @@ class BlobObjects:
     async def delete(self, name: str, *, etag: str | None = None) -> None:
         """Delete; nothing there is fine."""
         condition: dict[str, Any] = {"etag": etag, "match_condition": MatchConditions.IfNotModified} if etag else {}
-        blob = self._container.get_blob_client(self._prefix + name)
+        blob = self._container.get_blob_client(name)
         try:
             await blob.delete_blob(delete_snapshots="include", **condition)
         except ResourceNotFoundError as error:
@@ -179,9 +178,9 @@ class BlobObjects:
     async def list(self, prefix: str = "") -> AsyncIterator[Entry]:
         """Yield the objects in the order of names."""
         try:
-            async for about in self._container.list_blobs(self._prefix + prefix, include=["metadata"]):
+            async for about in self._container.list_blobs(prefix, include=["metadata"]):
                 yield Entry(
-                    name=about.name.removeprefix(self._prefix),
+                    name=about.name,
                     etag=quoted(about.etag),
                     modified=about.last_modified,
                     metadata=dict(about.metadata or {}),

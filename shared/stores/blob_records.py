@@ -1,7 +1,9 @@
 """RecordStore on Blob storage: list by the name layout, delete in batches of 256, each blob by its own ETag.
 
 A blob goes together with its snapshots. A blob batch can succeed in part, so every sub-answer is read. 412 alone does
-not tell a changed blob from a missing one (seen: Azurite answers 412 for both), so the blob is looked at then.
+not tell a changed blob from a missing one (seen: Azurite answers 412 for both), so the blob is looked at then. An
+account with soft delete says of each blob that it went for good, or did not: `x-ms-delete-type-permanent`
+(https://learn.microsoft.com/rest/api/storageservices/delete-blob).
 Refused: `leave` (a blob has no members), and finders other than a part of the name.
 """
 
@@ -12,7 +14,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from azure.core import MatchConditions
@@ -20,16 +22,18 @@ from azure.core.exceptions import AzureError, ResourceNotFoundError
 from azure.storage.blob import BlobProperties
 from azure.storage.blob.aio import BlobServiceClient
 
-from shared.errors import PermanentError
+from shared.errors import PermanentError, TransientError
 from shared.model import Action, Locator, Record, Scope
 from shared.policy import BlobStore, Category, Name, NameOrStored, NamePart, Rule
 from shared.stores.blob import asked_to_wait, quoted, seconds_to_wait, service_clock, translate
 from shared.stores.concurrency import bounded
-from shared.stores.interface import Answer, Division, NoAnswer, Page, Slice
+from shared.stores.interface import Answer, Division, NoAnswer, Page, Recoverable, Slice
 from shared.stores.walker import OUTSIDE, Walk
 
 BATCH = 256
 LATE_NAME = "named later than stored"
+ACCEPTED = 202  # what Delete Blob answers when it has deleted
+LONGEST_KEPT = 365  # days: the longest retention that the service allows for soft delete
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +80,10 @@ class BlobRecords:
             ahead=self.concurrency,
         )
         try:
-            leaves, _ = await walk.leaves()
+            leaves, strange = await walk.leaves()
         except AzureError as error:
             raise translate(error) from None
+        yield Page(records=(), cursor="", strange=strange)
         async for page in self._pages(walk, leaves, category, None, size=size, after=""):
             yield page
 
@@ -98,15 +103,20 @@ class BlobRecords:
         if any(record.action is not Action.DELETE for record in records):
             raise PermanentError("a blob can only be deleted: correct the category's finder in the policy")
         answers: list[Answer] = [NoAnswer()] * len(records)
+        kept: list[int] = []  # what was deleted, and soft delete keeps
         by_container: dict[str, list[int]] = {}
         for number, record in enumerate(records):
             by_container.setdefault(record.locator.container, []).append(number)
         jobs = [
-            self._batch(container, numbers[n : n + BATCH], records, answers)
+            self._batch(container, numbers[n : n + BATCH], records, answers, kept)
             for container, numbers in by_container.items()
             for n in range(0, len(numbers), BATCH)
         ]
         await bounded(jobs, self.concurrency)
+        if kept:
+            recoverable = Recoverable(until=await self._kept_until(records[kept[0]].locator.container))
+            for n in kept:
+                answers[n] = recoverable
         return answers
 
     async def there(self, records: Sequence[Record], *, leaver: Scope | None = None) -> Sequence[bool | NoAnswer]:
@@ -187,8 +197,14 @@ class BlobRecords:
     # ------------------------------------------------------------ deleting
 
     async def _batch(
-        self, container: str, numbers: Sequence[int], records: Sequence[Record], answers: list[Answer]
+        self,
+        container: str,
+        numbers: Sequence[int],
+        records: Sequence[Record],
+        answers: list[Answer],
+        kept: list[int],
     ) -> None:
+        """Fill in the answers to one batch; `kept` gets those that were deleted and can be restored."""
         client = self.service.get_container_client(container)
         wanted = [
             {
@@ -209,12 +225,15 @@ class BlobRecords:
                 answers[n] = NoAnswer(retry_after=asked_to_wait(error))
             return
         for n, reply in zip(numbers, replies, strict=True):
+            if _keeps(reply):
+                kept.append(n)
+                continue
             answers[n] = await self._answer(client.get_blob_client(records[n].locator.key), records[n].etag, reply)
 
     async def _answer(self, blob: Any, etag: str, reply: Any) -> Answer:
         code = str(reply.headers.get("x-ms-error-code") or "")
         match reply.status_code:
-            case 202:
+            case 202:  # for good: what soft delete keeps is told apart before
                 return "deleted"
             case 404 if code == "BlobNotFound":
                 return "missing"
@@ -229,9 +248,29 @@ class BlobRecords:
             case _:
                 return NoAnswer(retry_after=seconds_to_wait(reply.headers))
 
+    async def _kept_until(self, container: str) -> datetime:
+        """When soft delete lets go, at the latest, of what was deleted before this call."""
+        days = LONGEST_KEPT
+        try:
+            policy = (await self.service.get_service_properties(timeout=60))["delete_retention_policy"]
+            # Where soft delete is off by now, it was on a moment ago: then its days are not known any more.
+            days = policy.days if policy.enabled and policy.days else LONGEST_KEPT
+        except AzureError:
+            pass  # such as 403: a role for data alone may not read this. A date too late is still no untruth
+        try:
+            now = await service_clock(self.service.get_container_client(container))
+        except TransientError:
+            now = datetime.now(UTC)  # an answer is owed: the blobs are deleted
+        return now + timedelta(days=days)
+
     async def _there(self, record: Record) -> bool | NoAnswer:
         answer = await _look(self.service.get_blob_client(record.locator.container, record.locator.key), "")
         return answer if isinstance(answer, NoAnswer) else answer != "missing"
+
+
+def _keeps(reply: Any) -> bool:
+    """Whether a blob was deleted and can be restored: soft delete keeps it. "true" is a deletion for good."""
+    return bool(reply.status_code == ACCEPTED and reply.headers.get("x-ms-delete-type-permanent") == "false")
 
 
 async def _look(blob: Any, etag: str) -> Answer:

@@ -1,7 +1,8 @@
 """Deleting in Cosmos DB: each item on condition of its ETag, or leaving a shared item likewise.
 
-Where items share a partition key they go in transactional batches of up to 100: one refusal undoes a batch (424 for the
-others), so the refused item is taken out and the rest is sent again. Others go one by one, several at once. An error
+Items of one partition go in transactional batches of up to 100: one refusal undoes a batch (424 for the others), so the
+refused item is taken out and the rest is sent again; several batches at once. A single item goes as a batch too: there
+its id stands in the body; in a URL the client would make the container's own address of an id of two dots. An error
 that proves nothing of the item is NoAnswer.
 """
 
@@ -13,7 +14,6 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from azure.core import MatchConditions
 from azure.core.exceptions import AzureError
 from azure.cosmos import exceptions
 from azure.cosmos.aio import DatabaseProxy
@@ -45,31 +45,14 @@ class CosmosDeletes:
             else:
                 groups[record.locator.container, record.locator.partition].append(number)
         for numbers in groups.values():
-            if len(numbers) == 1:
-                jobs.append(self._single(numbers[0], records[numbers[0]], answers))
-            else:
-                chunks = [numbers[n : n + BATCH] for n in range(0, len(numbers), BATCH)]
-                jobs += [self._batch(chunk, records, answers) for chunk in chunks]
+            chunks = [numbers[n : n + BATCH] for n in range(0, len(numbers), BATCH)]
+            jobs += [self._batch(chunk, records, answers) for chunk in chunks]
         await bounded(jobs, self.concurrency)
         return answers
 
     async def there(self, records: Sequence[Record], leaver: Scope | None) -> list[bool | NoAnswer]:
         """Whether each record is there, in any version; for a `leave`, whether it still names the person."""
         return await bounded([self._there(record, leaver) for record in records], self.concurrency)
-
-    async def _single(self, number: int, record: Record, answers: list[Answer]) -> None:
-        where = record.locator
-        try:
-            await self.database.get_container_client(where.container).delete_item(
-                where.key,
-                partition_key=where.partition,
-                etag=record.etag,
-                match_condition=MatchConditions.IfNotModified,
-            )
-        except AzureError as error:
-            answers[number] = await self._refusal(where.container, error)
-        else:
-            answers[number] = "deleted"
 
     async def _batch(self, numbers: Sequence[int], records: Sequence[Record], answers: list[Answer]) -> None:
         left = list(numbers)
@@ -81,7 +64,7 @@ class CosmosDeletes:
                 await container.execute_item_batch(operations, partition_key=where.partition)
             except exceptions.CosmosBatchOperationError as error:
                 refused = left.pop(error.error_index)
-                answers[refused] = _said(int(error.status_code or 0), None)
+                answers[refused] = _said(int(error.status_code or 0))
             except AzureError as error:
                 for number in left:
                     answers[number] = NoAnswer(retry_after=asked_to_wait(error))
@@ -101,57 +84,49 @@ class CosmosDeletes:
         where = record.locator
         container = self.database.get_container_client(where.container)
         try:
-            item = await container.read_item(where.key, partition_key=where.partition)
-            lists = _naming(item, leaver)
-            if not lists:
+            item = await self._item(record)
+            lists = _naming(item, leaver) if item else {}
+            if item is None or not lists:
                 answers[number] = "missing"
                 return
             if item["_etag"] != record.etag:  # the lists are of another version than the one the patch would change
                 answers[number] = "changed"
                 return
-            await container.patch_item(
-                where.key,
-                partition_key=where.partition,
-                patch_operations=[
-                    {
-                        "op": "set",
-                        "path": "/" + name.replace("~", "~0").replace("/", "~1"),
-                        "value": [m for m in members if m != leaver.id],
-                    }
-                    for name, members in lists.items()
-                ],
-                etag=record.etag,
-                match_condition=MatchConditions.IfNotModified,
-            )
+            changes = [
+                {"op": "set", "path": _pointer(name), "value": [m for m in members if m != leaver.id]}
+                for name, members in lists.items()
+            ]
+            operation = ("patch", (where.key, changes), {"if_match_etag": record.etag})
+            await container.execute_item_batch([operation], partition_key=where.partition)
+        except exceptions.CosmosBatchOperationError as error:
+            answers[number] = _said(int(error.status_code or 0))
         except AzureError as error:
-            answers[number] = await self._refusal(where.container, error)
+            answers[number] = NoAnswer(retry_after=asked_to_wait(error))
         else:
             answers[number] = "left"
 
     async def _there(self, record: Record, leaver: Scope | None) -> bool | NoAnswer:
-        where = record.locator
         try:
-            container = self.database.get_container_client(where.container)
-            item = await container.read_item(where.key, partition_key=where.partition)
+            item = await self._item(record)
         except AzureError as error:
-            answer = await self._refusal(where.container, error)
-            return False if answer == "missing" else NoAnswer(retry_after=asked_to_wait(error))
+            return NoAnswer(retry_after=asked_to_wait(error))
+        if item is None:
+            return False
         return record.action is not Action.LEAVE or leaver is None or bool(_naming(item, leaver))
 
-    async def _refusal(self, container: str, error: AzureError) -> Answer:
-        """What an error says of one item. 404 may be the container's, for a wrong setting, or a replica's that is late.
+    async def _item(self, record: Record) -> dict[str, Any] | None:
+        where = record.locator
+        found = self.database.get_container_client(where.container).query_items(
+            "SELECT * FROM c WHERE c.id = @id",
+            parameters=[{"name": "@id", "value": where.key}],
+            partition_key=where.partition,
+        )
+        return await anext(aiter(found), None)
 
-        Then it proves nothing: the container is asked for, and the sub-status is looked at.
-        """
-        status, sub_status = (int(getattr(error, name, None) or 0) for name in ("status_code", "sub_status"))
-        if status == HTTPStatus.NOT_FOUND:
-            try:
-                await self.database.get_container_client(container).read()
-            except AzureError as other:
-                return NoAnswer(retry_after=asked_to_wait(other))
-            if sub_status:
-                return NoAnswer()
-        return _said(status, asked_to_wait(error))
+
+def _pointer(name: str) -> str:
+    """A property's JSON pointer (RFC 6901)."""
+    return "/" + name.replace("~", "~0").replace("/", "~1")
 
 
 def _naming(item: Mapping[str, Any], leaver: Scope) -> dict[str, list[Any]]:
@@ -159,11 +134,12 @@ def _naming(item: Mapping[str, Any], leaver: Scope) -> dict[str, list[Any]]:
     return {name: value for name, value in item.items() if isinstance(value, list) and leaver.id in value}
 
 
-def _said(status: int, wait: float | None) -> Answer:
+def _said(status: int) -> Answer:
+    """What the status of one operation in a batch says. A missing container is no such status: it fails the batch."""
     match status:
-        case 404:
+        case HTTPStatus.NOT_FOUND:
             return "missing"
-        case 412:
+        case HTTPStatus.PRECONDITION_FAILED:
             return "changed"
         case _:
-            return NoAnswer(retry_after=wait)
+            return NoAnswer()

@@ -121,8 +121,9 @@ class CosmosRecords:
         action = Action.LEAVE if isinstance(finder, Member) else Action.DELETE
         try:
             async for items, _ in self._query(container, query, size, **target):
-                records = [self._record(i, category, None, Counter(), action) for i in items]
-                yield Page(records=[r for r in records if r is not None], cursor="")
+                strange: Counter[str] = Counter()
+                records = [self._record(i, category, None, strange, action) for i in items]
+                yield Page(records=[r for r in records if r is not None], cursor="", strange=strange)
         except AzureError as error:
             raise translate(error) from None
 

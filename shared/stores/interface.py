@@ -92,8 +92,15 @@ class NoAnswer:
     retry_after: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Recoverable:
+    """The store deleted the record and keeps a copy that can be restored, `until` a time at the latest."""
+
+    until: datetime
+
+
 Said = Literal["deleted", "left", "missing", "changed", "lease", "immutability", "legal-hold"]
-Answer = Said | NoAnswer
+Answer = Said | Recoverable | NoAnswer
 """What a store said to one conditional delete. NoAnswer concludes nothing: the journal stays open."""
 
 

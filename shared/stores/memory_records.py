@@ -35,7 +35,7 @@ from shared.policy import (
     Stored,
     Touched,
 )
-from shared.stores.interface import Answer, Division, NoAnswer, Page, Slice
+from shared.stores.interface import Answer, Division, NoAnswer, Page, Recoverable, Slice
 
 Table = tuple[str, str, str]  # kind, account, container
 Key = tuple[str, str]  # partition ("" for a blob), name or id
@@ -66,11 +66,13 @@ class MemoryRecords:
 
     `clock` is the stores' clock, to be moved at will (None: the machine's). `asked` lists the records of every delete,
     in order. `before_delete`, when set, is called with the records of each delete before anything happens to them.
+    `recoverable_until`, when set, is how long soft delete keeps the blobs that are deleted from now.
     """
 
     def __init__(self, clock: datetime | None = None) -> None:
         self.clock = clock
         self.asked: list[Record] = []
+        self.recoverable_until: datetime | None = None
         self.before_delete: Callable[[Sequence[Record]], None] | None = None
         self._tables: dict[Table, dict[Key, _Held]] = {}
         self._etags = count(1)
@@ -299,6 +301,8 @@ class MemoryRecords:
         if held.blocked is not None:
             return held.blocked
         del table[key]
+        if where.store == "blob" and self.recoverable_until is not None:
+            return Recoverable(until=self.recoverable_until)
         return "deleted"
 
 

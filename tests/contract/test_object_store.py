@@ -32,7 +32,7 @@ NAMES = (
 )
 
 
-@pytest.fixture(params=["memory", "azurite", "azurite-prefix"])
+@pytest.fixture(params=["memory", "azurite"])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[ObjectStore]:
     if request.param == "memory":
         yield MemoryObjects()
@@ -41,11 +41,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[ObjectStore]:
     connection = servers.settings(servers.Ports(blob=server.program.port))["BLOB_STATE"]
     async with BlobServiceClient.from_connection_string(connection, retry_policy=retry_policy()) as service:
         container = await service.create_container(f"objects-{uuid4()}")
-        if request.param == "azurite-prefix":
-            await container.upload_blob("strange", b"beside the prefix, never seen")
-            yield BlobObjects(container, "mine/")
-        else:
-            yield BlobObjects(container)
+        yield BlobObjects(container)
         await container.delete_container()
 
 

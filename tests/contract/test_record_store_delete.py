@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from azure.core.pipeline.policies import AsyncHTTPPolicy
+from azure.storage.blob import RetentionPolicy
+from azure.storage.blob.aio import BlobServiceClient
 from record_stores import (
     LATER,
     PERSON,
     Blobs,
     BlobShelf,
+    CosmosShelf,
     Governed,
     Items,
+    MemoryShelf,
     blob_category,
     governed_items,
     item_category,
@@ -22,8 +28,13 @@ from record_stores import (
     row,
 )
 
+from local import servers
 from shared.errors import PermanentError
 from shared.model import Action, Scope, ScopeKind
+from shared.stores.blob import retry_policy
+from shared.stores.blob_records import BlobRecords
+from shared.stores.interface import Recoverable
+from shared.stores.memory_records import MemoryRecords
 
 pytest_plugins = ["record_store_fixture"]
 
@@ -114,6 +125,53 @@ async def test_a_leased_blob_stays_and_the_others_of_its_batch_go(blobs: Blobs) 
     await blobs.lease(governed.category, governed.key(1))
     assert await governed.store.delete(records) == ["deleted", "lease", "deleted"]
     assert await governed.left() == [governed.key(1)]
+
+
+class SoftDelete(AsyncHTTPPolicy[Any, Any]):
+    """Azurite deletes for good, soft delete or not: this lets it say of each blob what an account that keeps it says."""
+
+    async def send(self, request: Any) -> Any:
+        response = await self.next.send(request)
+        if "comp=batch" in request.http_request.url:
+            http = response.http_response
+            said = b"x-ms-delete-type-permanent: true"
+            assert http.body().count(said) == 2
+            http._content = http.body().replace(said, said.replace(b"true", b"false"))
+        return response
+
+
+@pytest.mark.parametrize(("set_days", "days"), [(7, 7), (None, 365)])
+async def test_what_soft_delete_keeps_is_recoverable_as_long_as_the_account_says_or_a_year(
+    azurite_blobs: BlobShelf, azurite: Any, set_days: int | None, days: int
+) -> None:
+    governed = Governed(shelf=azurite_blobs, category=blob_category(azurite_blobs.container))
+    await governed.write(range(3))
+    [first, changed, last] = await governed.listed()
+    await governed.write([1])
+    account = servers.settings(servers.Ports(blob=azurite.program.port))["BLOB_DATA"]
+    async with BlobServiceClient.from_connection_string(
+        account, retry_policy=retry_policy(), _additional_pipeline_policies=[SoftDelete()]
+    ) as service:
+        await service.set_service_properties(
+            delete_retention_policy=RetentionPolicy(enabled=set_days is not None, days=set_days)
+        )
+        store = BlobRecords(service=service, account="data")
+        answers = await store.delete([first, changed, last])
+        now = await store.now(governed.category)
+        await service.set_service_properties(delete_retention_policy=RetentionPolicy(enabled=False))
+    assert answers[1] == "changed"
+    assert isinstance(answers[0], Recoverable)
+    assert answers[0] == answers[2]
+    assert now - timedelta(seconds=30) <= answers[0].until - timedelta(days=days) <= now
+
+
+async def test_the_fake_s_blobs_are_recoverable_when_it_is_told_so() -> None:
+    store = MemoryRecords()
+    governed = Governed(shelf=MemoryShelf(records=store, container="records"), category=blob_category("records"))
+    await governed.write(range(1))
+    store.recoverable_until = NOW
+    assert await store.delete(await governed.listed()) == [Recoverable(until=NOW)]
+    assert await governed.left() == []
 
 
 async def test_a_blob_goes_with_its_snapshots(azurite_blobs: BlobShelf) -> None:
@@ -210,3 +268,17 @@ async def test_a_record_cannot_be_left_by_nobody(items: Items) -> None:
     _, records = await members(items, ["u1"])
     with pytest.raises(PermanentError):
         await items.records.delete(records, leaver=None)
+
+
+@pytest.mark.parametrize("key", [".", "..", "a b", "100%", "%2e%2e", "æ", "\u0001"])
+async def test_an_item_of_any_id_is_looked_at_and_deleted_and_nothing_else_is(
+    cosmos_items: CosmosShelf, key: str
+) -> None:
+    category = item_category(cosmos_items.container)
+    for each in (key, "other"):
+        await cosmos_items.put(category, [{"id": each, "homeId": "h0", "at": "2020-01-01T00:00:00Z"}])
+    records = [r for r in (await listed(cosmos_items, category, now=NOW)).records if r.locator.key == key]
+    assert await cosmos_items.records.there(records) == [True]
+    assert await cosmos_items.records.delete(records) == ["deleted"]
+    assert await cosmos_items.records.there(records) == [False]
+    assert await cosmos_items.keys(category) == ["other"]

@@ -49,8 +49,9 @@ async def test_the_fake_gives_no_answer_to_the_record_chosen_and_the_next_try_te
 
 
 def batch(governed: Governed) -> dict[str, str]:
-    """The requests that delete: single items by DELETE, several of one partition by POST."""
-    return {"method": "POST", "path_contains": "/docs"} if governed.homes == 1 else {"method": "DELETE"}
+    """The requests that delete: batches, of several items of a partition or of one."""
+    del governed
+    return {"method": "POST", "path_contains": "/docs"}
 
 
 @pytest.fixture(params=[1, 6], ids=["batch", "single"])
@@ -103,15 +104,16 @@ async def test_one_lost_answer_among_several_leaves_the_others_theirs(cosmos_ite
     governed = Governed(shelf=cosmos_items, category=item_category(cosmos_items.container), homes=6)
     await governed.write(range(6))
     records = await governed.listed()
-    cosmos_items.fault(status=500, count=1000, applied=True, method="DELETE", path_contains="/docs/0003")
+    cosmos_items.fault(status=500, skip=3, applied=True, method="POST", path_contains="/docs")
     answers = list(await governed.store.delete(records))
-    assert answers.pop(3) == NoAnswer()
+    answers.remove(NoAnswer())
     assert answers == ["deleted"] * 5
 
 
 async def test_leaving_without_an_answer_is_found_done_by_the_next_try(cosmos_items: CosmosShelf) -> None:
     category, records = await members(cosmos_items, ["u0", "u1"])
-    cosmos_items.fault(status=500, count=1000, applied=True, method="PATCH")
+    # The item is read by a query first; then the patch goes in a batch.
+    cosmos_items.fault(status=500, count=1000, skip=1, applied=True, method="POST", path_contains="/docs")
     assert await cosmos_items.records.delete(records, leaver=PERSON) == [NoAnswer()]
     cosmos_items.heal()
     assert await cosmos_items.records.delete(records, leaver=PERSON) == ["missing"]

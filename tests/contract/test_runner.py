@@ -228,6 +228,20 @@ def test_a_batch_is_one_call_and_its_failure_brings_all_of_it_again(shared: Benc
     assert again == {"b0": 2, "b1": 2, "b2": 2, "b3": 2, "b4": 2, "later": 1}
 
 
+def test_a_dead_letter_queue_has_a_function_like_any_other_and_no_delivery_limit(shared: Bench) -> None:
+    shared.send("batch", "poison")
+    for _ in range(3):
+        shared.observer.next("batch").fail()
+    for count in range(4, 9):
+        call = shared.observer.next("again")
+        assert (call.seen["body"], call.seen["delivery_count"]) == ("poison", count)
+        call.fail()
+    shared.observer.next("again").succeed()
+    assert shared.observer.none("again", 1)
+    with shared.receiver("batch", sub_queue="deadletter") as receiver:
+        assert receiver.peek_messages(10) == []
+
+
 def test_a_session_is_handled_in_order_one_message_at_a_time(shared: Bench) -> None:
     session = uuid4().hex
     shared.send("sessions", "1", "2", "3", session=session)

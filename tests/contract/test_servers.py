@@ -42,7 +42,6 @@ def _record(root: Path) -> Path:
 
 def test_the_committed_settings_are_those_of_the_default_ports() -> None:
     assert (ROOT / "local.settings.json").read_text() == servers.settings_file(servers.settings(servers.Ports()))
-    assert len(servers.DEVELOPMENT_SEED) == 32
 
 
 def test_the_lock_file_names_no_registry() -> None:

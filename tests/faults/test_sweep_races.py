@@ -23,7 +23,7 @@ async def planned() -> World:
 
 async def sweep(world: World) -> None:
     for message in list(world.queues["sweeps"].messages):
-        await world.sweeps.sweep(messages.parse(message.body), hurry=world.hurry)
+        await world.sweeps.sweep(messages.parse(message.body, now=world.now), hurry=world.hurry)
 
 
 async def tick(world: World) -> None:

@@ -1,12 +1,13 @@
 """The erasure of a person or a home: what goes, what stays, in which order, and how a request ends."""
 
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from disturbances import Broken, Scene
 from promises import assert_whole
-from world import START, World
+from world import POLICY, START, World, person
 
 from shared import messages
 from shared.errors import PermanentError, TransientError
@@ -204,7 +205,9 @@ async def test_a_worker_without_time_hands_over_after_each_unit_and_ends(world: 
     await world.deliver("requests")
     hops = 0
     while world.queues["work"].messages:
-        assert {each.session_id for each in world.queues["work"].messages} == {"person/anna"}
+        assert {each.session_id for each in world.queues["work"].messages} == {
+            await world.requests.session(person("anna"))
+        }
         await world.deliver("work")
         hops += 1
         assert hops < 20
@@ -238,6 +241,20 @@ async def test_a_request_says_until_when_backups_hold_what_it_erased(world: Worl
     assert event["data"]["outcomes"] == document.outcomes()
 
 
+async def test_with_backups_that_nobody_deletes_yet_a_request_claims_no_end_of_them(monkeypatch: pytest.MonkeyPatch):
+    rows = [
+        category.model_copy(update={"status": "planned"}) if category.id == "backups" else category
+        for category in POLICY.categories
+    ]
+    monkeypatch.setattr("world.POLICY", replace(POLICY, categories=tuple(rows)))
+    world = World(sweeping=False)
+    world.neighbourhood()
+    document, events = await erased(world, user_id="anna")
+    assert (document.state, document.in_backups_until) == (State.DONE, None)
+    [event] = [each for each in events if each["type"] == "retention.request.completed"]
+    assert "in_backups_until" not in event["data"]
+
+
 async def test_the_register_names_the_erased_scope_with_its_time_and_the_first_entry_stands(world: World):
     document, _ = await erased(world, user_id="anna")
     [entry] = [each async for each in world.own["register"].list()]
@@ -259,3 +276,13 @@ async def test_work_on_a_finished_request_changes_nothing(world: World):
     await world.eraser.carry_out(order, hurry=world.hurry)
     assert "anna" in world.keys("users")
     assert await world.document(document.id) == document
+
+
+async def test_the_result_names_the_planned_categories_that_were_not_reached(world: World):
+    request = await world.ask(user_id="anna")
+    await world.rest()
+    document = (await world.requests.load(request)).value
+    assert document.state is State.DONE
+    assert {"cart-user", "newsletter", "invoices"} <= set(document.not_reached)
+    completed = [e for e in await world.events() if e["type"] == "retention.request.completed"]
+    assert completed[-1]["data"]["not_reached"] == list(document.not_reached)

@@ -39,6 +39,7 @@ PIPELINE = {
     "planner": timer("0 * * * * *"),
     "sweep": queue("sweeps"),
     "requests_intake": queue("requests"),
+    "requests_again": queue("requests/$deadletterqueue"),
     "requests_work": queue("requests-work", isSessionsEnabled=True),
     "watch_journals": timer("30 * * * * *"),
     "watch_requests": timer("45 */5 * * * *"),

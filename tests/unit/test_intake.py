@@ -1,13 +1,14 @@
 """Intake: every message becomes one durable request, a forced run, or a parked message; none is lost in silence."""
 
 import json
+from contextlib import contextmanager
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
 from disturbances import Broken, Scene
 from promises import assert_whole
-from world import LINES, START, World
+from world import LINES, START, World, person
 
 from shared import messages
 from shared.errors import IntegrityError, PermanentError, TransientError
@@ -45,8 +46,9 @@ async def test_a_person_is_found_by_id_or_address_and_the_work_is_sent_to_their_
     assert document.subject is None, "what was given is not kept once it is known who is meant"
     assert document.due_at == START.replace(month=4)
     [work] = world.queues["work"].messages
-    assert work.session_id == "person/anna"
-    assert messages.parse(work.body) == messages.Work(version=1, type="work", request=str(ID), hop=0)
+    assert work.session_id == await world.requests.session(person("anna"))
+    assert "anna" not in work.session_id
+    assert messages.parse(work.body, now=world.now) == messages.Work(version=1, type="work", request=str(ID), hop=0)
 
 
 async def test_a_home_without_users_is_accepted(world: World):
@@ -73,8 +75,76 @@ async def test_what_a_person_must_decide_needs_attention_and_is_alarmed(world: W
     assert not world.queues["work"].messages
     assert [line for line in LINES.texts if line.startswith("ALARM") and str(ID) in line and reason in line]
     await world.rest()
-    [event] = await assert_whole(world)
+    received, event = sorted(await assert_whole(world), key=lambda each: each["type"], reverse=True)
+    assert (received["type"], event["type"]) == ("retention.request.received", "retention.request.needs_attention")
     assert event["data"]["reason"] == reason
+
+
+async def test_a_request_is_written_down_before_anybody_is_looked_for_and_the_watch_goes_on_with_it(world: World):
+    with away(world):
+        await world.ask(ID, email="anna@anna.example")
+        for _ in range(10):
+            await world.deliver("requests")
+        assert not world.queues["requests"].messages, "the broker has given it up"
+        document = await world.document(str(ID))
+        assert document.state is State.RECEIVED
+        assert document.subject == {"email": "anna@anna.example"}
+        assert not document.outbox, "its event is posted"
+        world.queues["requests"].dead.clear()
+        world.later(minutes=11)
+        with pytest.raises(TransientError):
+            await world.watch.idle_requests()
+    assert await world.watch.idle_requests() == 1
+    document = await world.document(str(ID))
+    assert (document.state, document.scope, document.subject) == (State.ACCEPTED, ("person", "anna"), None)
+    await world.rest()
+    [received] = [each for each in await assert_whole(world) if each["type"] == "retention.request.received"]
+    assert received.get("subject") is None, "nobody is resolved yet"
+    assert received["data"]["due_at"] == "2026-04-01T12:00:00Z"
+    assert (await world.document(str(ID))).state is State.DONE
+
+
+async def test_a_request_that_could_not_even_be_written_down_is_a_dead_letter_that_is_taken_in_again(world: World):
+    create = world.own["requests"].create
+
+    async def no_answer(*_, **__):
+        raise TransientError("no answer")
+
+    world.own["requests"].create = no_answer
+    await world.ask(ID, user_id="anna")
+    for _ in range(10):
+        await world.deliver("requests")
+    assert not world.queues["requests"].messages
+    for _ in range(20):
+        await world.deliver_dead()
+    assert await world.documents() == []
+    world.own["requests"].create = create
+    await world.rest()
+    await assert_whole(world)
+    assert (await world.document(str(ID))).state is State.DONE
+
+
+async def test_a_request_that_the_policy_has_no_place_to_look_for_needs_a_person(world: World):
+    async def nowhere(*_, **__):
+        raise PermanentError("field email cannot be searched there")
+
+    world.records.find = nowhere
+    document = await taken(world, email="anna@anna.example")
+    assert (document.state, document.reason) == (State.NEEDS_ATTENTION, "field email cannot be searched there")
+    await world.rest()
+    await assert_whole(world)
+
+
+@contextmanager
+def away(world: World):
+    """Cosmos DB does not answer a question."""
+
+    async def no_answer(*_, **__):
+        raise TransientError("no answer")
+
+    world.records.find = no_answer
+    yield
+    del world.records.find
 
 
 async def test_two_records_of_one_person_are_one_person(world: World):

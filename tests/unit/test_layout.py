@@ -179,12 +179,3 @@ def test_units_known_out_of_order_bound_nothing_until_the_year_is_known() -> Non
     layout = Layout.parse("{t:%d}/{t:%m}/{t:%Y}/{name}")
     assert layout.interval(["31"], "t") == layout.interval([], "t")
     assert layout.below(["30", "02", "2024"]) is None
-
-
-def test_the_prefix_of_known_values_ends_at_the_first_unknown_part() -> None:
-    assert SNAPSHOTS.prefix_for(home_id="h") == ""
-    layout = Layout.parse("homes/{home_id}/cam-{camera_id}/{t:%Y}/{name}")
-    assert layout.prefix_for() == "homes/"
-    assert layout.prefix_for(home_id="h 1") == "homes/h 1/cam-"
-    assert layout.prefix_for(home_id="h", camera_id="c", name="n") == "homes/h/cam-c/"
-    assert Layout.parse("{a}/{b}").prefix_for(a="x", b="y") == "x/y"

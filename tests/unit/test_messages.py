@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import messages
-from shared.messages import CLOCK_SKEW, MAX_BYTES, MessageError, parse, request_id_of
+from shared.messages import CLOCK_SKEW, MAX_BYTES, MessageError, request_id_of
 
 ID = UUID("6f1c0b1e-0000-4000-8000-0123456789ab")
 THEN = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+NOW = THEN + timedelta(days=1)
 ERASE = messages.erase(
     request=ID, subject={"user_id": "kari"}, requested_by="kari", identity_verified_by="bank id", received_at=THEN
 )
@@ -29,6 +30,11 @@ OURS = [
 ]
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 JSON = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
+
+
+def parse(body: bytes) -> Any:
+    """Read a message now."""
+    return messages.parse(body, now=NOW)
 
 
 def edited(**changes: Any) -> bytes:
@@ -136,8 +142,8 @@ def test_a_message_with_a_flipped_byte_is_read_or_refused(body: bytes, at: int, 
         ({"version": None}, "retention.version: write the number 1"),
         ({"type": "erasure"}, "retention.type: write erase or run"),
         ({"type": None}, "retention.type: write erase or run"),
-        ({"id": "7"}, "retention.id: give a UUID"),
-        ({"id": None}, "retention.id: give a UUID"),
+        ({"id": "7"}, "retention.id: give a random UUID"),
+        ({"id": None}, "retention.id: give a random UUID"),
         ({"subject": {}}, "retention.subject: give exactly one"),
         ({"subject": {"user_id": "a", "home_id": "b"}}, "retention.subject: give exactly one"),
         ({"subject": "kari"}, "retention.subject: give exactly one"),
@@ -167,7 +173,7 @@ def test_a_refusal_names_the_field_and_the_remedy(changes: dict[str, Any], words
 
 
 def test_a_time_in_the_future_is_refused_if_it_is_more_than_a_clock_gone_wrong_a_little() -> None:
-    soon = datetime.now(UTC) + CLOCK_SKEW
+    soon = NOW + CLOCK_SKEW
     with pytest.raises(MessageError, match="not in the future"):
         parse(edited(received_at=(soon + timedelta(minutes=1)).isoformat()))
     parse(edited(received_at=(soon - timedelta(minutes=1)).isoformat()))

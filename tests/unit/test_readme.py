@@ -1,9 +1,11 @@
-"""The README says what the code says: its settings table, its links, its commands' files."""
+"""The README says what the code says: its tables of settings and own containers, its links, its commands' files."""
 
 import re
 from pathlib import Path
 
 from shared.config import SETTINGS
+from shared.containers import OWN_CONTAINERS
+from shared.policy import Follows, OwnStore, Rule
 from shared.policy_file import load
 
 ROOT = Path(__file__).parents[2]
@@ -11,12 +13,33 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_settings_table_is_the_code_s_table() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+) \|$", README.split("<!-- settings:")[1], re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(\w+)` \| (.+?) \| (.+) \|$", README.split("<!-- settings:")[1].split("\n\n")[0], re.MULTILINE
+    )
     expected = [
         (s.name, "required" if s.default is None else f"`{s.default}`" if s.default else "none", s.meaning)
         for s in SETTINGS
     ]
     assert rows == expected
+
+
+def kept(rule: Rule) -> str:
+    start = rule.start
+    if isinstance(start, Follows):
+        return f"as `{start.category}`"
+    return f"{rule.period} from `{getattr(start, 'field', start.from_)}`{' (assumed)' if rule.assumed else ''}"
+
+
+def test_own_containers_table_is_the_code_s_table_with_the_policy_s_periods() -> None:
+    policy = load(ROOT / "policy.yaml")
+    rows = {c.store.container: c for c in policy.categories if isinstance(c.store, OwnStore)}
+    expected = ["| Account | Container | Written by role | Holds | Kept (planned) |", "|---|---|---|---|---|"]
+    for own in OWN_CONTAINERS:
+        periods = ", ".join(kept(rule) for rule in rows[own.name].rules)
+        expected.append(f"| `{own.account}` | `{own.name}` | {own.writer} | {own.holds} | {periods} |")
+        assert rows[own.name].status == "planned"
+    table = README.split("<!-- own containers:")[1].split("\n\n")[0].splitlines()[1:]
+    assert table == expected, "\n".join(expected)
 
 
 def test_every_link_to_a_file_leads_somewhere() -> None:

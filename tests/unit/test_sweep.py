@@ -137,6 +137,7 @@ async def test_a_category_that_fails_does_not_stop_the_others(world: World):
         await world.sweeps.tick()
     assert (await current(world)).slices == 2
     assert await world.runs.current("camera-snapshots") is None
+    assert "the planning of camera-snapshots failed: TransientError: no answer" in LINES.texts
 
 
 class _Away:
@@ -193,7 +194,30 @@ async def test_a_message_for_a_slice_that_no_run_has_is_refused(world: World, ru
     run = run or (await current(world)).run
     body = messages.slice_order(category="operation-log", run=run, number=number, attempt=1, hop=0)
     with pytest.raises(PermanentError, match="a slice that no run has"):
-        await world.sweeps.sweep(messages.parse(body), hurry=world.hurry)
+        await world.sweeps.sweep(messages.parse(body, now=world.now), hurry=world.hurry)
+
+
+@pytest.mark.parametrize("where", ["listing", "gate"])
+async def test_a_slice_that_can_never_be_swept_ends_and_is_alarmed_and_parks_nothing(world: World, where):
+    def never(*_, **__):
+        raise PermanentError("cannot be searched there")
+
+    await tick(world)
+    run = await current(world)
+    holder, name = (world.records, "expired") if where == "listing" else (world.gate.journals.objects._inner, "create")
+    setattr(holder, name, never)
+    await world.deliver("sweeps")
+    delattr(holder, name)
+    assert len([line for line in LINES.texts if line.startswith("ALARM slice") and run.run in line]) == 2
+    assert not world.queues["sweeps"].messages
+    assert not [each async for each in world.own["parking"].list()]
+    await tick(world)
+    assert (await current(world)).finished == START, "so that the next run has its turn"
+    world.later(hours=23)
+    await world.rest()
+    events = [each for each in await completed(world) if each["run"] == run.run]
+    assert [each["strange"] for each in events] == [{"cannot be swept": 2}]
+    assert [each["uncounted"] for each in events] == [0 if where == "listing" else 2]
 
 
 async def test_what_was_renewed_since_it_was_listed_stays(world: World):
@@ -233,14 +257,26 @@ async def test_a_person_is_asked_to_go_once_a_day_by_an_id_that_only_the_keys_ho
         await tick(world, "users")
         bodies += [each.body for each in world.queues["requests"].messages]
         world.queues["requests"].messages.clear()
-    requests = [messages.parse(each).id for each in bodies]
+    requests = [messages.parse(each, now=world.now).id for each in bodies]
     assert bodies[0] == bodies[1], "the same request in the same words"
     assert len(set(requests)) == 2
     other = World()
     other.user("anna", contractEndedAt="2026-02-20T00:00:00Z")
     await tick(other, "users")
     await other.deliver("sweeps")
-    assert messages.parse(other.queues["requests"].messages[0].body).id not in requests
+    assert messages.parse(other.queues["requests"].messages[0].body, now=other.now).id not in requests
+
+
+async def test_a_record_that_belongs_to_nobody_is_strange_and_left_and_the_others_go(world: World):
+    world.user("anna", contractEndedAt="2026-02-20T00:00:00Z")
+    world.put("users", {"id": "odd", "userId": "", "contractEndedAt": "2026-02-20T00:00:00Z"})
+    found = await world.sweeps.survey(world.policy.category("users"), most=100)
+    assert (found.due, found.strange) == (1, {"belongs to nobody": 1})
+    await world.rest()
+    [data] = [each for each in await completed(world) if each["category"] == "users"]
+    assert (data["expired"], data["forwarded"], data["strange"]) == (1, 1, {"belongs to nobody": 1})
+    assert world.keys("users") == ["odd"]
+    assert not [each async for each in world.own["parking"].list()]
 
 
 async def test_an_empty_home_is_erased_by_a_request_of_the_policy(world: World):

@@ -71,6 +71,14 @@ async def batch(msg: List[func.ServiceBusMessage]) -> None:  # noqa: UP006 - see
 
 
 @app.service_bus_queue_trigger(
+    arg_name="msg", queue_name="batch/$deadletterqueue", connection="ServiceBus", data_type="binary"
+)
+async def again(msg: func.ServiceBusMessage) -> None:
+    """Take a dead letter of the batches."""
+    await report("again", **seen(msg))
+
+
+@app.service_bus_queue_trigger(
     arg_name="msg", queue_name="sessions", connection="ServiceBus", data_type="binary", is_sessions_enabled=True
 )
 async def session(msg: func.ServiceBusMessage) -> None:
