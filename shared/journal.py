@@ -88,7 +88,7 @@ class Journals:
             _name(journal.intent.id),
             _settled(journal.intent.id, events),
             etag=journal.etag,
-            metadata={"state": "settled", "log": log},
+            metadata=_metadata(events, log),
         )
 
     async def settled(self, intent_id: str) -> list[bytes] | None:
@@ -105,7 +105,7 @@ class Journals:
         """
         data = _settled(intent_id, events)
         try:
-            await self.objects.create(_name(intent_id), data, metadata={"state": "settled", "log": log})
+            await self.objects.create(_name(intent_id), data, metadata=_metadata(events, log))
         except ExistsError as error:
             held = await self.objects.read(_name(intent_id))
             if held is not None and held.data != data:
@@ -119,6 +119,12 @@ class Journals:
 
 def _name(intent_id: str) -> str:
     return f"{intent_id}.json"
+
+
+def _metadata(events: Sequence[bytes], log: str) -> dict[str, str]:
+    """What the ledger sees without reading: the log's year, and the first event's time, which gives the order."""
+    at = json.loads(events[0])["time"] if events else ""
+    return {"state": "settled", "log": log, "at": at}
 
 
 def _settled(intent_id: str, events: Sequence[bytes]) -> bytes:

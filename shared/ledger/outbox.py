@@ -44,7 +44,7 @@ async def settled(journals: ObjectStore) -> dict[str, list[Entry]]:
                 raise OutboxError(message)
             found.setdefault(year, []).append(entry)
     for entries in found.values():
-        entries.sort(key=lambda entry: (entry.modified, entry.name))
+        entries.sort(key=lambda entry: (entry.metadata.get("at", ""), entry.modified, entry.name))
     return found
 
 

@@ -64,7 +64,10 @@ INTENT = Intent(
     ),
 )
 NAME = f"{INTENT.id}.json"
-EVENTS = [b'{"a":"\xc3\xb8"}', b'{ "spaces":  "kept" }']
+EVENTS = [
+    '{"id":"a/0","time":"2026-03-01T12:00:00Z","text":"æ"}'.encode(),
+    b'{ "id":  "a/1", "time": "2026-03-01T12:00:01Z" }',
+]
 
 
 @given(INTENTS)

@@ -396,3 +396,12 @@ def test_a_head_reads_back():
 def test_a_head_that_is_none_or_contradicts_itself_is_refused(data):
     with pytest.raises(HeadError):
         decode_head(data, "o/2026")
+
+
+async def test_journals_are_appended_in_the_order_in_which_they_were_settled_whatever_their_names():
+    world = World()
+    for intent, at in (("a", "2026-03-01T12:00:02Z"), ("b", "2026-03-01T12:00:00Z"), ("c", "2026-03-01T12:00:01Z")):
+        metadata = {"state": "settled", "log": YEAR, "at": at}
+        await world.stores["journals"].create(f"{intent}.json", journal(intent, [event(intent, 0)]), metadata=metadata)
+    await world.work()
+    assert await entries_of(world) == [event("b", 0), event("c", 0), event("a", 0)]
