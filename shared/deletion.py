@@ -13,14 +13,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from operator import itemgetter
 from typing import assert_never
 
 from shared import audit, messages
+from shared.accounts import account
 from shared.errors import ChangedError, ConfigError, TransientError
 from shared.holds import Holds
 from shared.journal import Intent, Journals, OpenJournal
-from shared.keys import ScopeKeys, name_of, name_of_category
+from shared.keys import ScopeKeys
 from shared.model import (
     AlreadyGone,
     Blocked,
@@ -150,7 +150,7 @@ class Gate:
         intent = journal.intent
         final = tuple(outcomes[ordinal] for ordinal in range(len(intent.records)))
         now = self.clock()
-        events = await self._events(intent, outcomes, now)
+        events = await account(intent, outcomes, now, keys=self.keys, source=self.source)
         try:
             await self.journals.settle(journal, events, log=str(now.year))
         except ChangedError:
@@ -184,7 +184,7 @@ class Gate:
         if gone:
             log.error("ALARM journal %s was settled while its first worker still deleted: corrected", intent.id)
             correction = new_intent_id()  # a crash before this write loses the correction: two faults at once
-            events = await self._events(intent, gone, now, correction=correction)
+            events = await account(intent, gone, now, keys=self.keys, source=self.source, correction=correction)
             await self.journals.post(correction, events, log=str(now.year))
 
     async def _held(self, intent: Intent) -> dict[int, Held]:
@@ -251,32 +251,6 @@ class Gate:
         except KeyError:
             raise ConfigError(f"no connection to {name} is set: this journal needs it") from None
 
-    async def _events(
-        self, intent: Intent, outcomes: Mapping[int, Outcome], now: datetime, *, correction: str | None = None
-    ) -> list[bytes]:
-        """The events of these ordinals, in order; a correction's have its id and name the events they correct."""
-        keys = await self.keys.get(_key_name(intent.records[ordinal], now) for ordinal in outcomes)
-        events = []
-        for ordinal, outcome in sorted(outcomes.items(), key=itemgetter(0)):
-            record = intent.records[ordinal]
-            key = keys[_key_name(record, now)]
-            events.append(
-                audit.record_event(
-                    record,
-                    outcome,
-                    event_id=f"{correction or intent.id}/{ordinal}",
-                    corrects=f"{intent.id}/{ordinal}" if correction else None,
-                    source=self.source,
-                    time=now,
-                    cause=intent.cause,
-                    clause=intent.clauses[record.category],
-                    policy_digest=intent.policy,
-                    subject_pseudonym=subject_pseudonym(key, record.scope) if record.scope else None,
-                    record_pseudonym=audit.pseudonym(key, "record", record.locator.text()),
-                )
-            )
-        return events
-
 
 def _by_store(intent: Intent, ordinals: Iterable[int]) -> Iterable[tuple[str, list[int]]]:
     found: dict[str, list[int]] = {}
@@ -298,15 +272,6 @@ def count(outcomes: Sequence[Outcome]) -> Counter[str]:
 def new_intent_id() -> str:
     """A random intent id: 32 hex digits."""
     return secrets.token_hex(16)
-
-
-def subject_pseudonym(key: bytes, scope: Scope) -> str:
-    """The name that a person or a home has in the log, as long as its key exists."""
-    return audit.pseudonym(key, "subject", f"{scope.kind.value}\n{scope.id}")
-
-
-def _key_name(record: Record, now: datetime) -> str:
-    return name_of(record.scope) if record.scope else name_of_category(record.category, now.year)
 
 
 def _outcome(answer: Said | Recoverable) -> Outcome:

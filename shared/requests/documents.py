@@ -17,7 +17,8 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from shared import audit
-from shared.deletion import Gate, new_intent_id, subject_pseudonym
+from shared.accounts import subject_pseudonym
+from shared.deletion import Gate, new_intent_id
 from shared.errors import ExistsError
 from shared.keys import name_of
 from shared.model import Scope, ScopeKind
