@@ -42,6 +42,11 @@ class ScopeKeys:
         keys = await bounded([self._one(name) for name in wanted], self.concurrency)
         return dict(zip(wanted, keys, strict=True))
 
+    async def of(self, scope: Scope) -> bytes:
+        """Return the key of one person or home, made now where there is none."""
+        name = name_of(scope)
+        return (await self.get([name]))[name]
+
     async def _one(self, name: str) -> bytes:
         held = await self.objects.read(name)
         if held is None:

@@ -89,18 +89,19 @@ class Sweeps:
                 forced=forced and not started,
             )
             first = first or step
+            if isinstance(step, Start) or held is None:  # before the first run there is nothing but to start one
+                started = True
+                await self._start(category, held.etag if held else None)
+                continue
             match step:
                 case Wait():
                     return first
-                case Start():
-                    started = True
-                    await self._start(category, held.etag if held else None)
                 case QueueStep():
-                    await self._queue(category, _present(current), step, held.etag if held else None)
+                    await self._queue(category, held.value, step, held.etag)
                 case Finish():
-                    await self._finish(category, _present(current), step, held.etag if held else None)
+                    await self._finish(category, held.value, step, held.etag)
                 case Post():
-                    await self._post(category, _present(current), held.etag if held else None)
+                    await self._post(category, held.value, held.etag)
 
     async def _progress(self, category: Category, current: Current | None) -> list[SliceProgress]:
         if current is None or current.finished is not None:
@@ -322,9 +323,3 @@ def _rules(category: Category) -> list[Rule]:
 
 def _swept(category: Category) -> bool:
     return bool(_rules(category))
-
-
-def _present(current: Current | None) -> Current:
-    if current is None:  # decide() gives these steps for a current run only
-        raise AssertionError
-    return current

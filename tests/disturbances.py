@@ -5,6 +5,7 @@ adding it.
 """
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -67,6 +68,17 @@ class Countdown:
         self.taken += name.startswith("before")
         if self.taken == self.at and name.startswith("before"):
             await self.then()
+
+
+def wander(seed: int, most: tuple[int, ...]) -> Callable[[str], Awaitable[None]]:
+    """A turn that lets others run first, as often as chance says: one of `most`, each time."""
+    turns = random.Random(seed)
+
+    async def turn(_: str) -> None:
+        for _ in range(turns.choice(most)):
+            await asyncio.sleep(0)
+
+    return turn
 
 
 async def die() -> None:

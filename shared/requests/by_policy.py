@@ -8,7 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from shared import messages
-from shared.keys import ScopeKeys, name_of
+from shared.keys import ScopeKeys
 from shared.model import Scope, ScopeKind
 from shared.policy import Rule
 from shared.stores.interface import Queue
@@ -20,7 +20,7 @@ async def start_erasure(scope: Scope, rule: Rule, started: datetime, *, keys: Sc
     The request's id is made with the scope's key: the same all day, so that a repeat is the same request, and not to
     be guessed from the scope. Raises TransientError.
     """
-    key = (await keys.get([name_of(scope)]))[name_of(scope)]
+    key = await keys.of(scope)
     text = f"request\0{rule.id}\0{scope.kind}\0{scope.id}\0{started:%Y-%m-%d}"
     request = UUID(bytes=hmac.digest(key, text.encode(), hashlib.sha256)[:16], version=4)
     body = messages.erase(

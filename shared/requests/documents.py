@@ -20,7 +20,6 @@ from shared import audit
 from shared.accounts import subject_pseudonym
 from shared.deletion import Gate, new_intent_id
 from shared.errors import ExistsError
-from shared.keys import name_of
 from shared.model import Scope, ScopeKind
 from shared.runs import Version, read, write
 from shared.stores.interface import ObjectStore
@@ -155,7 +154,7 @@ class Requests:
 
     async def session(self, scope: Scope) -> str:
         """The session that serialises the work on a person or home: a pseudonym, because the platform logs it."""
-        return subject_pseudonym((await self.gate.keys.get([name_of(scope)]))[name_of(scope)], scope)
+        return subject_pseudonym(await self.gate.keys.of(scope), scope)
 
     async def event(
         self, kind: audit.EventType, document: RequestDocument, time: datetime, data: Mapping[str, Any]

@@ -23,7 +23,7 @@ from shared.deletion import Gate, count, new_intent_id
 from shared.errors import ExistsError, PermanentError, TransientError
 from shared.model import Blocked, Held, Locator, Outcome, Record, RequestCause, Retained, Scope, ScopeKind, utc_text
 from shared.policy import Category, Policy
-from shared.requests.documents import RequestDocument, Requests, State, Unit
+from shared.requests.documents import OPEN, RequestDocument, Requests, State, Unit
 from shared.requests.scopes import HAS_USERS, backups_until, not_reached, shared_category
 from shared.runs import Version, write
 from shared.stores.interface import ObjectStore, Queue, RecordStore
@@ -78,7 +78,7 @@ class Eraser:
         if held is None:
             raise PermanentError("the message names a request that nobody made")
         scope = held.value.scope_value()
-        if held.value.state not in (State.ACCEPTED, State.WORKING) or scope is None:
+        if held.value.state not in OPEN or scope is None:  # one without a scope is intake's still
             await self.requests.flush(held)
             return
         attempt = _Attempt(eraser=self, held=held, scope=scope, hurry=hurry)

@@ -1,11 +1,10 @@
 """The gate dies at any step, or a rival runs to its end at any step: no record is gone without an event, none is untrue."""
 
 import asyncio
-import random
 from functools import partial
 
 import pytest
-from disturbances import Countdown, CrashError, die
+from disturbances import Countdown, CrashError, die, wander
 from promises import assert_whole
 from test_gate_writes import ALL, CAUSE, build
 from world import World, outcomes
@@ -98,13 +97,7 @@ async def test_a_worker_that_slept_while_another_recovered_says_what_it_deleted_
 @pytest.mark.parametrize("seed", range(40))
 async def test_workers_on_one_journal_at_the_same_moment_leave_one_account(seed):
     world = await build()
-    turns = random.Random(seed)
-
-    async def wander(_: str) -> None:
-        for _ in range(turns.choice((0, 0, 1, 3, 9))):
-            await asyncio.sleep(0)
-
-    world.steps.turn = wander
+    world.steps.turn = wander(seed, (0, 0, 1, 3, 9))
     first = asyncio.ensure_future(world.gate.delete(world.todo, CAUSE, intent_id="f" * 32))
     while not [each async for each in world.own["journals"].list()]:
         await asyncio.sleep(0)

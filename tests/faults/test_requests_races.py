@@ -1,11 +1,10 @@
 """A worker dies at any step, or somebody else acts at any step: a rival, a member who leaves too, a person who joins."""
 
 import asyncio
-import random
 from functools import partial
 
 import pytest
-from disturbances import Countdown, CrashError, die
+from disturbances import Countdown, CrashError, die, wander
 from promises import assert_whole
 from world import World
 
@@ -184,13 +183,7 @@ async def test_a_home_that_somebody_joined_after_its_erasure_was_asked_for_is_ne
 @pytest.mark.parametrize("seed", range(30))
 async def test_members_who_leave_at_once_in_any_order_of_steps_leave_nothing_behind(seed):
     world = await couple()
-    turns = random.Random(seed)
-
-    async def wander(_: str) -> None:
-        for _ in range(turns.choice((0, 0, 1, 2, 7))):
-            await asyncio.sleep(0)
-
-    world.steps.turn = wander
+    world.steps.turn = wander(seed, (0, 0, 1, 2, 7))
     ends = await asyncio.gather(*(erase(world, each) for each in (world.bob, world.cleo)), return_exceptions=True)
     assert not [end for end in ends if isinstance(end, Exception) and not isinstance(end, RetentionError)]
     world.steps.turn = None
