@@ -103,3 +103,9 @@ for role in ("portal", "Pipeline", "pipeline,ledger", "", None):
     lines = output.splitlines()
     assert len(lines) == 5
     assert all(line.startswith("ConfigError setting APP_ROLE") for line in lines), lines
+
+
+@pytest.mark.parametrize(("role", "functions"), [("pipeline", PIPELINE), ("ledger", LEDGER)])
+def test_the_readme_lists_the_functions_of_each_role(role: str, functions: dict[str, Any]) -> None:
+    [row] = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith(f"| `{role}` |")]
+    assert row == f"| `{role}` | {', '.join(f'`{name}`' for name in functions)} |"
