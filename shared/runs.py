@@ -8,19 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime
 
-from shared.errors import ExistsError, IntegrityError
+from shared.documents import Form, Version, read, write
+from shared.errors import ExistsError
 from shared.stores.interface import ObjectStore
 
 
-class _Form(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PlannedSlice(_Form):
+class PlannedSlice(Form):
     """One part of a run: under which rule, as of when (the store's clock), and the adapter's bounds."""
 
     rule: str
@@ -28,7 +24,7 @@ class PlannedSlice(_Form):
     bounds: str
 
 
-class RunDocument(_Form):
+class RunDocument(Form):
     """A run as planned. `strange` counts by reason what planning met and could not judge."""
 
     run: str
@@ -39,7 +35,7 @@ class RunDocument(_Form):
     strange: Mapping[str, int] = {}
 
 
-class SliceProgress(_Form):
+class SliceProgress(Form):
     """How far a slice is: `cursor` resumes it; `expired` records were found, `outcomes` counts what became of them.
 
     `forwarded` counts those that started an erasure of their person or home in place of a deletion. `intent` is the
@@ -56,7 +52,7 @@ class SliceProgress(_Form):
     strange: Mapping[str, int] = {}
 
 
-class Current(_Form):
+class Current(Form):
     """The category's latest run. `queued` is when its messages were last sent, None before they were.
 
     `outbox` is the event of the finished run, until it has been posted.
@@ -70,17 +66,6 @@ class Current(_Form):
     finished: AwareDatetime | None = None
     totals: SliceProgress | None = None
     outbox: str | None = None
-
-
-F = TypeVar("F", bound=BaseModel)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Version(Generic[F]):
-    """A document and the ETag it was read with; None where it is not there yet."""
-
-    value: F
-    etag: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,25 +108,3 @@ class Runs:
 
 def _slice(category: str, run: str, number: int) -> str:
     return f"{category}/{run}/slice/{number:04d}"
-
-
-async def read(objects: ObjectStore, name: str, form: type[F]) -> Version[F] | None:
-    """Read a document. Raises IntegrityError when it is not of its form: nobody else may write there."""
-    stored = await objects.read(name)
-    if stored is None:
-        return None
-    try:
-        return Version(value=form.model_validate_json(stored.data), etag=stored.etag)
-    except ValidationError as error:
-        where = "; ".join(".".join(map(str, each["loc"])) for each in error.errors())
-        raise IntegrityError(f"a {form.__name__} cannot be read: {where}") from None
-
-
-async def write(
-    objects: ObjectStore, name: str, value: BaseModel, etag: str | None, *, metadata: Mapping[str, str] | None = None
-) -> str:
-    """Create the document (`etag` None) or replace exactly that version; return the new ETag."""
-    data = value.model_dump_json().encode()
-    if etag is None:
-        return await objects.create(name, data, metadata=metadata)
-    return await objects.replace(name, data, etag=etag, metadata=metadata)

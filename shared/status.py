@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from shared.documents import read
 from shared.errors import IntegrityError
 from shared.ledger.head import Ledger, decode_head
 from shared.ledger.log import logs
@@ -19,7 +20,7 @@ from shared.ledger.reader import Live, latest
 from shared.plan import total
 from shared.policy import Category, Follows, Policy
 from shared.requests.documents import ParkedMessage, RequestDocument, State
-from shared.runs import Runs, SliceProgress, read
+from shared.runs import Runs, SliceProgress
 from shared.stores.interface import ObjectStore
 
 SHOWN = 5

@@ -16,6 +16,7 @@ from typing import Any
 
 from shared import audit, messages
 from shared.deletion import Gate, count, new_intent_id
+from shared.documents import Version
 from shared.each import each
 from shared.errors import ChangedError, ConfigError, ExistsError, PermanentError
 from shared.model import Outcome, SweepCause
@@ -23,7 +24,7 @@ from shared.plan import Finish, Post, Start, Step, Wait, decide
 from shared.plan import Queue as QueueStep
 from shared.policy import Category, Follows, Policy, Rule
 from shared.requests.by_policy import start_erasure
-from shared.runs import Current, PlannedSlice, RunDocument, Runs, SliceProgress, Version
+from shared.runs import Current, PlannedSlice, RunDocument, Runs, SliceProgress
 from shared.stores.interface import Page, Queue, RecordStore, Slice
 
 log = logging.getLogger("retention.sweep")

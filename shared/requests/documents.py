@@ -14,14 +14,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime
 
 from shared import audit
 from shared.accounts import subject_pseudonym
-from shared.deletion import Gate, new_intent_id
+from shared.deletion import Gate
+from shared.documents import Form, Version, read, write
 from shared.errors import ExistsError
 from shared.model import Scope, ScopeKind
-from shared.runs import Version, read, write
+from shared.outbox import Outgoing, outgoing, post
 from shared.stores.interface import ObjectStore
 
 
@@ -43,11 +44,7 @@ OPEN = (State.RECEIVED, State.ACCEPTED, State.WORKING)
 """The states of a request that goes on by itself."""
 
 
-class _Form(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Unit(_Form):
+class Unit(Form):
     """One unit given to the gate. `outcomes` is None until the gate answered; {} when only the log knows."""
 
     intent: str
@@ -55,15 +52,7 @@ class Unit(_Form):
     outcomes: Mapping[str, int] | None = None
 
 
-class Outgoing(_Form):
-    """An event that is still to be posted, byte for byte, and the log year it belongs to."""
-
-    intent: str
-    log: str
-    event: str
-
-
-class ParkedMessage(_Form):
+class ParkedMessage(Form):
     """A message that can never succeed, whole (`body` in base64), why, and the event that says so."""
 
     queue: str
@@ -75,7 +64,7 @@ class ParkedMessage(_Form):
     event: Outgoing
 
 
-class RequestDocument(_Form):
+class RequestDocument(Form):
     """A request. `digest` is of what is asked about whom: the same id with another digest is refused.
 
     `accepted_at` is when intake wrote it down. `subject` is kept as given only while nobody is resolved; `scope` is
@@ -141,9 +130,7 @@ class Requests:
         """Post the outbox, then clear it. Repeats are byte-identical: the log's readers collapse them."""
         if not held.value.outbox:
             return held
-        for each in held.value.outbox:
-            await self.gate.journals.post(each.intent, [each.event.encode()], log=each.log)
-            await self.gate.ring(each.intent)
+        await post(self.gate, held.value.outbox)
         cleared = held.value.model_copy(update={"outbox": ()})
         etag = await self._write(cleared, held.etag)
         return Version(value=cleared, etag=etag)
@@ -162,17 +149,7 @@ class Requests:
         """Make an event about the request; its subject is the person's or home's pseudonym once there is one."""
         scope = document.scope_value()
         subject = await self.session(scope) if scope else None
-        intent = new_intent_id()
-        event = audit.plain_event(
-            kind,
-            event_id=f"{intent}/0",
-            source=self.gate.source,
-            time=time,
-            policy_digest=self.gate.policy.digest,
-            subject=subject,
-            data={"request": document.id, "type": document.type, **data},
-        )
-        return Outgoing(intent=intent, log=str(time.year), event=event.decode())
+        return outgoing(self.gate, kind, time, {"request": document.id, "type": document.type, **data}, subject=subject)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,16 +168,7 @@ class Parking:
         """
         digest = hashlib.sha256(body).hexdigest()
         name = f"{queue}/{hashlib.sha256(message_id.encode() + b'/' + digest.encode()).hexdigest()}.json"
-        intent = new_intent_id()
-        event = audit.plain_event(
-            audit.EventType.MESSAGE_PARKED,
-            event_id=f"{intent}/0",
-            source=self.gate.source,
-            time=now,
-            policy_digest=self.gate.policy.digest,
-            subject=None,
-            data={"queue": queue, "request": request, "reason": reason[:1000]},
-        )
+        data = {"queue": queue, "request": request, "reason": reason[:1000]}
         entry = ParkedMessage(
             queue=queue,
             message_id=message_id,
@@ -208,7 +176,7 @@ class Parking:
             reason=reason,
             request=request,
             body=base64.b64encode(body).decode(),
-            event=Outgoing(intent=intent, log=str(now.year), event=event.decode()),
+            event=outgoing(self.gate, audit.EventType.MESSAGE_PARKED, now, data),
         )
         try:
             metadata = {"request": request} if request else {}
@@ -216,5 +184,4 @@ class Parking:
         except ExistsError:
             earlier = await read(self.objects, name, ParkedMessage)
             entry = earlier.value if earlier else entry
-        await self.gate.journals.post(entry.event.intent, [entry.event.event.encode()], log=entry.event.log)
-        await self.gate.ring(entry.event.intent)
+        await post(self.gate, [entry.event])

@@ -20,12 +20,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from shared import audit, messages
 from shared.deletion import Gate, count, new_intent_id
+from shared.documents import Version, write
 from shared.errors import ExistsError, PermanentError, TransientError
 from shared.model import Blocked, Held, Locator, Outcome, Record, RequestCause, Retained, Scope, ScopeKind, utc_text
 from shared.policy import Category, Policy
 from shared.requests.documents import OPEN, RequestDocument, Requests, State, Unit
 from shared.requests.scopes import HAS_USERS, backups_until, not_reached, shared_category
-from shared.runs import Version, write
 from shared.stores.interface import ObjectStore, Queue, RecordStore
 from shared.sweep import record_store
 

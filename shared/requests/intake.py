@@ -16,13 +16,13 @@ from datetime import datetime
 from dateutil.relativedelta import relativedelta
 
 from shared import audit, messages
+from shared.documents import Version
 from shared.errors import ExistsError, PermanentError, TransientError
 from shared.model import Scope, ScopeKind, utc_text
 from shared.plan import Finish, Post, Start
 from shared.policy import Category, Policy
 from shared.requests.documents import OPEN, RequestDocument, Requests, State
 from shared.requests.scopes import HAS_USERS, shared_category
-from shared.runs import Version
 from shared.stores.interface import Queue, RecordStore
 from shared.sweep import Sweeps, record_store
 

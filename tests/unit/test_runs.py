@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import BaseModel
 
+from shared.documents import read, write
 from shared.errors import ChangedError, ExistsError, IntegrityError
-from shared.runs import Current, PlannedSlice, RunDocument, Runs, SliceProgress, read, write
+from shared.runs import Current, PlannedSlice, RunDocument, Runs, SliceProgress
 from shared.stores.memory import MemoryObjects
 
 STARTED = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)

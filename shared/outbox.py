@@ -1,0 +1,52 @@
+"""The outbox of a document: what a change of state has to tell the log, written together with the state.
+
+A crash between the two loses nothing, and posting it again is byte-identical.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from shared import audit
+from shared.deletion import Gate, new_intent_id
+from shared.documents import Form
+
+
+class Outgoing(Form):
+    """An event that is still to be posted, byte for byte, and the log year it belongs to."""
+
+    intent: str
+    log: str
+    event: str
+
+
+def outgoing(
+    gate: Gate,
+    kind: audit.EventType,
+    time: datetime,
+    data: Mapping[str, Any],
+    *,
+    subject: str | None = None,
+    intent: str | None = None,
+) -> Outgoing:
+    """An event about anything but a record. `subject` is a pseudonym; `intent` is its id, else a random one."""
+    intent = intent or new_intent_id()
+    event = audit.plain_event(
+        kind,
+        event_id=f"{intent}/0",
+        source=gate.source,
+        time=time,
+        policy_digest=gate.policy.digest,
+        subject=subject,
+        data=data,
+    )
+    return Outgoing(intent=intent, log=str(time.year), event=event.decode())
+
+
+async def post(gate: Gate, outbox: Iterable[Outgoing]) -> None:
+    """Hand the events to the ledger. Safe to repeat; the caller clears its outbox afterwards."""
+    for each in outbox:
+        await gate.journals.post(each.intent, [each.event.encode()], log=each.log)
+        await gate.ring(each.intent)
