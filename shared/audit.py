@@ -62,6 +62,16 @@ class EventType(StrEnum):
     REQUEST_NEEDS_ATTENTION = "retention.request.needs_attention"
     MESSAGE_PARKED = "retention.message.parked"
     RUN_COMPLETED = "retention.run.completed"
+    RUN_NEEDS_APPROVAL = "retention.run.needs_approval"
+    RUN_APPROVED = "retention.run.approved"
+    CATEGORY_PAUSED = "retention.category.paused"
+    CATEGORY_RESUMED = "retention.category.resumed"
+    REQUEST_TAKEN_UP = "retention.request.taken_up"
+    REQUEST_CLOSED = "retention.request.closed"
+    MESSAGE_DISMISSED = "retention.message.dismissed"
+    HOLD_ADDED = "retention.hold.added"
+    HOLD_RELEASED = "retention.hold.released"
+    LOG_DROPPED = "retention.log.dropped"
 
 
 STAYED = (EventType.RECORD_HELD, EventType.RECORD_BLOCKED, EventType.RECORD_RETAINED)

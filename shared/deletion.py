@@ -255,8 +255,7 @@ class Gate:
 def _by_store(intent: Intent, ordinals: Iterable[int]) -> Iterable[tuple[str, list[int]]]:
     found: dict[str, list[int]] = {}
     for ordinal in ordinals:
-        where = intent.records[ordinal].locator
-        found.setdefault(f"{where.store}/{where.account}", []).append(ordinal)
+        found.setdefault(intent.records[ordinal].locator.place, []).append(ordinal)
     return found.items()
 
 
@@ -287,7 +286,7 @@ def _outcome(answer: Said | Recoverable) -> Outcome:
             return AlreadyGone()
         case "changed":
             return Renewed()
-        case "lease" | "immutability" | "legal-hold":
+        case "lease" | "immutability" | "legal-hold" | "blob-type":
             return Blocked(reason=answer)
         case _:
             assert_never(answer)

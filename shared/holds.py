@@ -50,7 +50,7 @@ class Hold(BaseModel):
             case HoldKind.RECORD:
                 return record.locator.text() == self.target
             case HoldKind.PERSON | HoldKind.HOME:
-                scopes = [record.scope] + ([cause.scope] if isinstance(cause, RequestCause) else [])
+                scopes = [record.scope, *record.names, *(cause.scopes if isinstance(cause, RequestCause) else ())]
                 return any(s is not None and s.kind.value == self.kind.value and s.id == self.target for s in scopes)
 
 

@@ -178,12 +178,14 @@ def _encode_cause(cause: Cause) -> dict[str, Any]:
         case SweepCause():
             return {"run": cause.run, "slice": cause.slice}
         case RequestCause():
-            return {"request": cause.request, "scope": _encode_scope(cause.scope)}
+            asker = {"asker": _encode_scope(cause.asker)} if cause.asker else {}
+            return {"request": cause.request, "scope": _encode_scope(cause.scope)} | asker
 
 
 def _decode_cause(value: dict[str, Any]) -> Cause:
     if "request" in value:
-        return RequestCause(request=value["request"], scope=_decode_scope(value["scope"]))
+        asker = _decode_scope(value["asker"]) if "asker" in value else None
+        return RequestCause(request=value["request"], scope=_decode_scope(value["scope"]), asker=asker)
     return SweepCause(run=value["run"], slice=value["slice"])
 
 
@@ -206,6 +208,7 @@ def encode_record(record: Record) -> dict[str, Any]:
         "scope": _encode_scope(record.scope) if record.scope else None,
         "start": utc_text(record.starting_point) if record.starting_point else None,
         "due": utc_text(record.due) if record.due else None,
+        "names": [_encode_scope(each) for each in record.names],
         "action": record.action.value,
     }
 
@@ -221,5 +224,6 @@ def decode_record(value: dict[str, Any]) -> Record:
         scope=_decode_scope(value["scope"]) if value["scope"] else None,
         starting_point=parse_utc(value["start"]) if value["start"] else None,
         due=parse_utc(value["due"]) if value["due"] else None,
+        names=tuple(_decode_scope(each) for each in value.get("names", ())),
         action=Action(value["action"]),
     )

@@ -38,15 +38,25 @@ def parse_utc(text: str) -> datetime:
 
 
 class ScopeKind(StrEnum):
-    """Whose key makes a record's pseudonym: a person's, a home's, or (no scope) the category's key of the year."""
+    """Who, or what of somebody, records are about. Its key makes their pseudonyms in the log.
+
+    An `address` is an e-mail address, in lower case: of a person, or of somebody without an account. A `session` is one
+    of the web shop, a `visit` the visits from one IP address between two times.
+    """
 
     PERSON = "person"
     HOME = "home"
+    ADDRESS = "address"
+    SESSION = "session"
+    VISIT = "visit"
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Scope:
-    """A person or a home, by the company's internal id. Personal data: never printed, logged or put in an event."""
+    """A person or a home by the company's internal id, or what else can be asked about: see ScopeKind.
+
+    Personal data: never printed, logged or put in an event.
+    """
 
     kind: ScopeKind
     id: str
@@ -77,6 +87,11 @@ class Locator:
     def __repr__(self) -> str:
         return f"Locator({self.store}/{self.account}/{self.container}/…)"
 
+    @property
+    def place(self) -> str:
+        """The adapter that reaches the record: `<store>/<account>`."""
+        return f"{self.store}/{self.account}"
+
     def text(self) -> str:
         """The unambiguous text that a record's pseudonym is made of."""
         return json.dumps([self.store, self.account, self.container, self.partition, self.key])
@@ -86,14 +101,15 @@ class Action(StrEnum):
     """What the gate does to a record."""
 
     DELETE = "delete"
-    LEAVE = "leave"  # take one member out of a shared record that stays
+    LEAVE = "leave"  # take one member, or somebody's lines, out of a shared record that stays
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """One governed record as a listing saw it: the delete is conditional on exactly this `etag`.
 
-    `rule`, `starting_point` and `due` say which period is over; a record found for a request has none of them.
+    `rule`, `starting_point` and `due` say which period is over; a record found for a request has none of them, unless a
+    law keeps its category. `scope` is whom it belongs to, `names` who else it is about: their holds keep it too.
     """
 
     locator: Locator
@@ -103,6 +119,7 @@ class Record:
     scope: Scope | None = None
     starting_point: datetime | None = None
     due: datetime | None = None
+    names: tuple[Scope, ...] = ()
     action: Action = Action.DELETE
 
     def __post_init__(self) -> None:
@@ -120,10 +137,19 @@ class SweepCause:
 
 @dataclass(frozen=True, kw_only=True)
 class RequestCause:
-    """Somebody asked: the request's id (a UUID) and the scope it is about."""
+    """Somebody asked: the request's id (a UUID) and the scope whose records are taken.
+
+    `asker` is whom the request as a whole is about, where that is another: the person whose address or visit it is.
+    """
 
     request: str
     scope: Scope
+    asker: Scope | None = None
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """Both of them."""
+        return (self.scope,) if self.asker is None else (self.scope, self.asker)
 
 
 Cause = SweepCause | RequestCause
@@ -173,7 +199,7 @@ class Held:
 class Blocked:
     """The store refuses: the record is leased, immutable, or under the store's own legal hold."""
 
-    reason: Literal["lease", "immutability", "legal-hold"]
+    reason: Literal["lease", "immutability", "legal-hold", "blob-type"]
 
 
 @dataclass(frozen=True, kw_only=True)

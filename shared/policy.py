@@ -15,7 +15,17 @@ import pydantic
 
 from shared.errors import ConfigError
 from shared.model import ScopeKind
-from shared.policy_fields import Cadence, ContainerName, FieldName, Id, NameLayout, PartitionKey, RetentionPeriod, Text
+from shared.policy_fields import (
+    Cadence,
+    ContainerName,
+    FieldName,
+    Id,
+    NameLayout,
+    PartitionKey,
+    RetentionPeriod,
+    Text,
+    Zone,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +60,17 @@ class _Model(pydantic.BaseModel):
 # ---------------------------------------------------------------- where the records are
 
 
-class BlobStore(_Model):
+class _Place(_Model):
+    kind: str
+    account: str
+
+    @property
+    def place(self) -> str:
+        """The adapter that reaches the container: `<kind>/<account>`."""
+        return f"{self.kind}/{self.account}"
+
+
+class BlobStore(_Place):
     """A container of blobs whose names follow a layout. `account` is the setting that reaches it."""
 
     kind: Literal["blob"]
@@ -59,7 +79,7 @@ class BlobStore(_Model):
     layout: NameLayout
 
 
-class CosmosStore(_Model):
+class CosmosStore(_Place):
     """A container of items; `partition_key` is its path, such as /homeId."""
 
     kind: Literal["cosmos"]
@@ -73,11 +93,16 @@ class CosmosStore(_Model):
         return self.partition_key.removeprefix("/")
 
 
-class OwnStore(_Model):
-    """A container of the pipeline's own."""
+class OwnStore(_Place):
+    """A container of the pipeline's own. Its objects' "fields" are their metadata.
+
+    `swept_by: ledger` means that role ledger alone deletes there, by its own steps, and no sweep ever runs.
+    """
 
     kind: Literal["own"]
+    account: Literal[""] = ""
     container: ContainerName
+    swept_by: Literal["pipeline", "ledger"] = "pipeline"
 
 
 Store = BlobStore | CosmosStore | OwnStore
@@ -113,6 +138,17 @@ class Field(_Model):
     field: FieldName
 
 
+class YearEnd(_Model):
+    """The end of the calendar year that the time in `field` lies in, as the clocks of `zone` (IANA name) count years.
+
+    The accounting year, where it is the calendar's. `field` is an item's property, RFC 3339 or a date alone.
+    """
+
+    from_: Literal["year-end"] = pydantic.Field(alias="from")
+    field: FieldName
+    zone: Zone = "UTC"
+
+
 class Touched(_Model):
     """The last write, by the store's own clock (`_ts`)."""
 
@@ -133,7 +169,7 @@ class Follows(_Model):
     category: Id
 
 
-Start = Name | Stored | NameOrStored | Field | Touched | Empty | Follows
+Start = Name | Stored | NameOrStored | Field | YearEnd | Touched | Empty | Follows
 
 
 class Where(_Model):
@@ -178,7 +214,7 @@ class Partition(_Model):
 
 
 class FieldIs(_Model):
-    """The property `field` equals the scope's id, in whatever partition."""
+    """The property `field` equals the scope's id, in whatever partition; an address's whatever its letter case."""
 
     by: Literal["field"]
     field: FieldName
@@ -198,7 +234,18 @@ class NamePart(_Model):
     field: FieldName
 
 
-Finder = Partition | FieldIs | Member | NamePart
+class Line(_Model):
+    """A blob of JSON lines: those in which the property `ip` is the visit's address and `at` lies between its times.
+
+    The lines go, and the blob stays without them.
+    """
+
+    by: Literal["line"]
+    ip: FieldName
+    at: FieldName
+
+
+Finder = Partition | FieldIs | Member | NamePart | Line
 _Kind = Annotated[ScopeKind, pydantic.Field(strict=False)]
 
 
@@ -215,6 +262,13 @@ Find = Annotated[
     pydantic.AfterValidator(_frozen),
     pydantic.PlainSerializer(_thawed),
 ]
+
+
+class Supplier(_Model):
+    """Who else holds a copy that must go too; `planned`: the program does not reach it yet, and says so."""
+
+    name: Text
+    status: Literal["planned"]
 
 
 class Identifies(_Model):
@@ -250,8 +304,9 @@ class Row(_Model):
 class Category(Row):
     """Records of one kind, kept in one place under the same rules (ISO/IEC 27555: a data category).
 
-    `cadence` is the time between two sweeps. `law` names the law that keeps the records against a request,
-    `suppliers` who else holds a copy that must go too.
+    `cadence` is the time between two sweeps. `law` names the law that keeps the records against a request until their
+    period is over, `suppliers` who else holds a copy. `cap` is how many records one run may find before it waits for
+    approval; else RETENTION_CAP says it for all.
     """
 
     status: Literal["enforced", "planned"]
@@ -263,7 +318,8 @@ class Category(Row):
     identifies: Identifies | None = None
     on_request: Text
     law: str = ""
-    suppliers: tuple[Text, ...] = ()
+    suppliers: tuple[Supplier, ...] = ()
+    cap: Annotated[int, pydantic.Field(ge=1)] | None = None
 
     @property
     def scope(self) -> Owner | None:

@@ -35,11 +35,11 @@ from shared.strict_yaml import Place, Remark
 
 _STARTS = {
     "blob": ("name", "stored", "name-or-stored", "follows"),
-    "cosmos": ("field", "touched", "empty", "follows"),
-    "own": ("stored", "field", "follows"),
+    "cosmos": ("field", "year-end", "touched", "empty", "follows"),
+    "own": ("stored", "field", "year-end", "follows"),
 }
 _FINDERS: Mapping[str, tuple[str, ...]] = {
-    "blob": ("name-part",),
+    "blob": ("name-part", "line"),
     "cosmos": ("partition", "field", "member"),
     "own": (),
 }
@@ -88,15 +88,6 @@ def warnings(categories: Categories, promises: Promises) -> Iterator[Remark]:
 def _category(category: Category, place: Place) -> Iterator[Remark]:
     if category.status == "enforced" and not category.rules:
         yield Remark(place=(*place, "rules"), text="an enforced category needs a rule; add one, or write planned")
-    if category.status == "enforced" and isinstance(category.store, OwnStore):
-        text = "the pipeline's own containers are not swept yet; write planned"
-        yield Remark(place=(*place, "status"), text=text)
-    if category.status == "enforced" and category.law:
-        text = "keeping by law against a request is not carried out yet; write planned"
-        yield Remark(place=(*place, "law"), text=text)
-    if category.status == "enforced" and category.suppliers:
-        text = "deleting at suppliers is not carried out yet; write planned"
-        yield Remark(place=(*place, "suppliers"), text=text)
     if category.legal_basis == "none" and not category.legal_note:
         yield Remark(place=(*place, "legal_basis"), text='"none" needs its reason; add legal_note')
     if category.identifies is not None and (

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import pydantic
 
@@ -65,6 +66,15 @@ def _json(description: str, **more: str) -> pydantic.WithJsonSchema:
     return pydantic.WithJsonSchema({"type": "string", "description": description, **more})
 
 
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, KeyError):  # not found is a KeyError, a folder an OSError
+        raise ValueError(f'"{value}" is no time zone; write an IANA name such as Europe/Oslo') from None
+    return value
+
+
+Zone = Annotated[str, pydantic.AfterValidator(_zone)]
 RetentionPeriod = Annotated[
     Period,
     pydantic.PlainValidator(_period),

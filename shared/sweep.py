@@ -311,10 +311,9 @@ def _without_nobodys(page: Page, rule: Rule) -> Page:
 
 def record_store(stores: Mapping[str, RecordStore], category: Category) -> RecordStore:
     """The adapter of a category. Raises ConfigError where none is configured."""
-    account = getattr(category.store, "account", "")
-    store = stores.get(f"{category.store.kind}/{account}")
+    store = stores.get(category.store.place)
     if store is None:
-        raise ConfigError(f"category {category.id}: no connection to {category.store.kind} {account} is set")
+        raise ConfigError(f"category {category.id}: no connection to {category.store.place} is set")
     return store
 
 

@@ -92,6 +92,11 @@ class BlobRecords:
         del value
         raise PermanentError(f"category {category.id} is in Blob storage: field {field_name} cannot be searched there")
 
+    async def values(self, category: Category, scope: Scope, field_name: str) -> Sequence[str]:
+        """Nothing: a blob has no fields."""
+        del scope
+        raise PermanentError(f"category {category.id} is in Blob storage: it has no field {field_name}")
+
     async def empty(self, category: Category, scope: Scope) -> bool:
         """Nothing: a blob has no members."""
         del scope

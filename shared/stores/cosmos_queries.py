@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.errors import PermanentError
-from shared.model import parse_utc, utc_text
-from shared.policy import Category, CosmosStore, Empty, Field, FieldIs, Follows, Rule, Touched
+from shared.model import Scope, ScopeKind, parse_utc, utc_text
+from shared.policy import Category, CosmosStore, Empty, Field, FieldIs, Follows, Member, Partition, Rule, Touched
 
 Query = tuple[str, list[dict[str, Any]]]
 
@@ -46,6 +46,26 @@ def expiring(category: Category, rule: Rule, now: datetime, last: str) -> Query:
     parameters = [{"name": "@low", "value": low}, {"name": "@high", "value": high}, *_parameters(rule)]
     where = " AND ".join([f"{order} >= @low", f"{order} <= @high", *conditions])
     return f"SELECT {fields(category)} FROM c WHERE {where} ORDER BY {order}", parameters
+
+
+def of_scope(category: Category, scope: Scope, selected: str) -> tuple[Query, dict[str, Any]]:
+    """The query for the scope's items by the category's finder, and the partition it is sent to, if to one.
+
+    Raises PermanentError where the policy has no finder for such a scope.
+    """
+    select = f"SELECT {selected} FROM c"
+    by_id = [{"name": "@id", "value": scope.id}]
+    match category.find.get(scope.kind):
+        case Partition():
+            return (select, []), {"partition_key": scope.id}
+        case FieldIs(field=name) if scope.kind is ScopeKind.ADDRESS:
+            return (f"{select} WHERE STRINGEQUALS(c.{name}, @id, true)", by_id), {}
+        case FieldIs(field=name):
+            return (f"{select} WHERE c.{name} = @id", by_id), {}
+        case Member(field=name):
+            return (f"{select} WHERE ARRAY_CONTAINS(c.{name}, @id)", by_id), {}
+        case _:
+            raise PermanentError(f"category {category.id} says not how the records of a {scope.kind} are found")
 
 
 def timeless(rule: Rule) -> Query | None:

@@ -20,7 +20,7 @@ from azure.cosmos.aio import ContainerProxy, DatabaseProxy
 
 from shared.errors import TransientError
 from shared.model import Action, Locator, Record, Scope
-from shared.policy import Category, Field, FieldIs, Follows, Member, Partition, Rule
+from shared.policy import Category, Field, FieldIs, Follows, Member, Rule
 from shared.stores.blob import asked_to_wait
 from shared.stores.concurrency import bounded
 from shared.stores.cosmos_deletes import CosmosDeletes
@@ -29,6 +29,7 @@ from shared.stores.cosmos_queries import (
     expiring,
     fields,
     identity,
+    of_scope,
     order_of,
     read_cursor,
     start_of,
@@ -104,23 +105,13 @@ class CosmosRecords:
 
         A field is searched in every partition: a person's rows may be under a home that they left long ago.
         """
-        container = self._container(category)
         finder = category.find.get(scope.kind)
-        selected = fields(category)
-        query: Query = (f"SELECT {selected} FROM c", [])
-        target: dict[str, Any] = {}
-        match finder:
-            case Partition():
-                target = {"partition_key": scope.id}
-            case FieldIs(field=name):
-                query = (f"{query[0]} WHERE c.{name} = @id", [{"name": "@id", "value": scope.id}])
-            case Member(field=name):
-                query = (f"{query[0]} WHERE ARRAY_CONTAINS(c.{name}, @id)", [{"name": "@id", "value": scope.id}])
-            case _:
-                return
+        if finder is None:
+            return
+        query, target = of_scope(category, scope, fields(category))
         action = Action.LEAVE if isinstance(finder, Member) else Action.DELETE
         try:
-            async for items, _ in self._query(container, query, size, **target):
+            async for items, _ in self._query(self._container(category), query, size, **target):
                 strange: Counter[str] = Counter()
                 records = [self._record(i, category, None, strange, action) for i in items]
                 yield Page(records=[r for r in records if r is not None], cursor="", strange=strange)
@@ -139,6 +130,17 @@ class CosmosRecords:
         except AzureError as error:
             raise translate(error) from None
         return found
+
+    async def values(self, category: Category, scope: Scope, field_name: str) -> Sequence[str]:
+        """What the property says in the scope's items: texts only."""
+        query, target = of_scope(category, scope, f"c.{field_name}")
+        found: dict[str, None] = {}
+        try:
+            async for items, _ in self._query(self._container(category), query, 100, **target):
+                found |= {item[field_name]: None for item in items if isinstance(item.get(field_name), str)}
+        except AzureError as error:
+            raise translate(error) from None
+        return list(found)
 
     async def empty(self, category: Category, scope: Scope) -> bool:
         """Whether no item of the scope's partition has a member."""

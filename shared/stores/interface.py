@@ -99,7 +99,7 @@ class Recoverable:
     until: datetime
 
 
-Said = Literal["deleted", "left", "missing", "changed", "lease", "immutability", "legal-hold"]
+Said = Literal["deleted", "left", "missing", "changed", "lease", "immutability", "legal-hold", "blob-type"]
 Answer = Said | Recoverable | NoAnswer
 """What a store said to one conditional delete. NoAnswer concludes nothing: the journal stays open."""
 
@@ -139,6 +139,9 @@ class RecordStore(Protocol):
 
     async def find(self, category: Category, field_name: str, value: str) -> Sequence[Record]:
         """Records of the category in which a field equals the value, letter case apart (an e-mail address)."""
+
+    async def values(self, category: Category, scope: Scope, field_name: str) -> Sequence[str]:
+        """The texts that a field has in the scope's records (a person's e-mail address), without repeats."""
 
 
 # ---------------------------------------------------------------- messages

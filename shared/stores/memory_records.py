@@ -18,7 +18,7 @@ from typing import Any, Literal
 from zlib import crc32
 
 from shared.errors import PermanentError
-from shared.model import Action, Locator, Record, Scope, parse_utc
+from shared.model import Action, Locator, Record, Scope, ScopeKind, parse_utc
 from shared.policy import (
     BlobStore,
     Category,
@@ -164,23 +164,8 @@ class MemoryRecords:
 
     async def of_scope(self, category: Category, scope: Scope, *, size: int) -> AsyncIterator[Page]:
         """Every record that the category's finder finds."""
-        finder = category.find.get(scope.kind)
-        found: list[Record] = []
-        for (partition, key), held in sorted(self._table(category).items()):
-            match finder:
-                case Partition():
-                    his = partition == scope.id
-                case FieldIs():
-                    his = held.fields.get(finder.field) == scope.id
-                case Member():
-                    his = scope.id in _members(held, finder)
-                case NamePart():
-                    his = held.named.get(finder.field) == scope.id
-                case _:
-                    his = False
-            if his:
-                action = Action.LEAVE if isinstance(finder, Member) else Action.DELETE
-                found.append(self._record(category, None, (partition, key), held, action))
+        action = Action.LEAVE if isinstance(category.find.get(scope.kind), Member) else Action.DELETE
+        found = [self._record(category, None, where, held, action) for where, held in self._of(category, scope)]
         for start in range(0, len(found), size):
             yield Page(records=found[start : start + size], cursor="")
 
@@ -191,6 +176,11 @@ class MemoryRecords:
             for key, held in sorted(self._table(category).items())
             if isinstance(text := held.fields.get(field_name), str) and text.lower() == value.lower()
         ]
+
+    async def values(self, category: Category, scope: Scope, field_name: str) -> Sequence[str]:
+        """What the field says in the scope's records: texts only."""
+        found = [held.fields.get(field_name) for _, held in self._of(category, scope)]
+        return list(dict.fromkeys(each for each in found if isinstance(each, str)))
 
     async def empty(self, category: Category, scope: Scope) -> bool:
         """Whether no item of the scope's partition has a member."""
@@ -209,6 +199,10 @@ class MemoryRecords:
         return [self._there(record, leaver) for record in records]
 
     # ------------------------------------------------------------ inside
+
+    def _of(self, category: Category, scope: Scope) -> list[tuple[tuple[str, str], Any]]:
+        """What the category's finder finds of the scope."""
+        return [(where, h) for where, h in sorted(self._table(category).items()) if _finds(category, scope, where, h)]
 
     def _there(self, record: Record, leaver: Scope | None) -> bool:
         where = record.locator
@@ -342,6 +336,24 @@ def _selected(held: _Held, rule: Rule) -> bool:
         return True
     value = held.fields.get(rule.where.field)
     return value == rule.where.equals if rule.where.equals is not None else (value is None) == rule.where.absent
+
+
+def _finds(category: Category, scope: Scope, where: Key, held: _Held) -> bool:
+    """Whether the category's finder finds this record for the scope."""
+    match category.find.get(scope.kind):
+        case Partition():
+            return where[0] == scope.id
+        case FieldIs(field=name):
+            text = held.fields.get(name)
+            if scope.kind is ScopeKind.ADDRESS and isinstance(text, str):
+                return text.lower() == scope.id.lower()
+            return bool(text == scope.id)
+        case Member() as finder:
+            return scope.id in _members(held, finder)
+        case NamePart(field=name):
+            return held.named.get(name) == scope.id
+        case _:
+            return False
 
 
 def _members(held: _Held, finder: Member) -> Sequence[Any]:

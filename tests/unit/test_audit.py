@@ -133,6 +133,16 @@ def test_event_types_are_pinned_because_the_list_may_only_grow():
         "retention.request.needs_attention",
         "retention.message.parked",
         "retention.run.completed",
+        "retention.run.needs_approval",
+        "retention.run.approved",
+        "retention.category.paused",
+        "retention.category.resumed",
+        "retention.request.taken_up",
+        "retention.request.closed",
+        "retention.message.dismissed",
+        "retention.hold.added",
+        "retention.hold.released",
+        "retention.log.dropped",
     ]
     assert not any("deleted" in each.value for each in EventType)
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 OURS = ("function_app", "functions", "cli", "shared", "local")
 
 PURE = {
-    "shared", "shared.audit", "shared.config", "shared.each", "shared.errors", "shared.layout", "shared.messages", "shared.model",
+    "shared", "shared.audit", "shared.config", "shared.each", "shared.errors", "shared.layout", "shared.message_forms", "shared.messages", "shared.model",
     "shared.period", "shared.policy", "shared.policy_checks", "shared.policy_fields", "shared.policy_file",
     "shared.strict_yaml", "shared.containers",
 }  # fmt: skip
