@@ -13,7 +13,7 @@ ROLE ?= all
 EXTRAS := cli,local,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down demo test lint types check clean
+.PHONY: help install up down demo test lint types docs check clean
 .DELETE_ON_ERROR:
 
 help: ## list the verbs
@@ -39,6 +39,9 @@ lint: $(VENV)/.python-stamp ## ruff: rules and formatting
 
 types: $(VENV)/.python-stamp ## mypy, strict
 	$(BIN)/mypy
+
+docs: $(VENV)/.python-stamp ## the generated parts of docs/
+	@$(BIN)/python -m docs.build
 
 check: lint types test ## what CI checks
 

@@ -205,7 +205,10 @@ async def _live(product: Product, year: str | None, work: Callable[[_Log], Await
         )
     source = Live(ledger=product.ledger, year=year)
     origin = product.ledger.origin_of(year)
-    return await work(_Log(source=source, name=origin, origin=origin, config=product.config, folder=None))
+    done = await work(_Log(source=source, name=origin, origin=origin, config=product.config, folder=None))
+    if year not in await logs(product.ledger):  # then what was found missing was deleted, and is no finding
+        raise ConfigError(f"the log of {year} was dropped meanwhile: its period is over")
+    return done
 
 
 def _verifier(log: _Log, given: str | None) -> Verifier:

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from cli import audit, output, policy, request, settings, status, sweeps
+from cli import audit, control, hold, output, parking, policy, posture, request, settings, status, sweeps
 from shared.errors import IntegrityError, RetentionError, TransientError
 
 HELP = (
@@ -29,7 +29,7 @@ Exit codes of all commands; the --help of each says what they mean there:
 - 1: the answer is bad: findings, something needs attention, evidence contradicts itself
 - 2: wrong arguments, settings or policy, or a file that cannot be read
 - 3: a store or the broker gave no useful answer: try again
-- 4: no request has this id
+- 4: no request, or parked message, has this id
 
 Results go to stdout, progress and warnings to stderr. With --json stdout holds one document, and nothing where the
 exit code is 2 or 3, but for `policy check`: the findings are its result.
@@ -46,8 +46,14 @@ app = typer.Typer(
 )
 app.command()(sweeps.plan)
 app.command()(sweeps.run)
+app.command()(control.approve)
+app.command()(control.pause)
+app.command()(control.resume)
 app.add_typer(request.app, name="request")
+app.add_typer(hold.app, name="hold")
 app.command()(status.status)
+app.add_typer(parking.app, name="parking")
+app.command()(posture.posture)
 app.add_typer(audit.app, name="audit")
 app.add_typer(policy.app, name="policy")
 

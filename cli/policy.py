@@ -17,7 +17,7 @@ import typer
 from cli import output, settings
 from shared import policy_file
 from shared.errors import ConfigError
-from shared.policy import Category, Follows, Policy, Promise, Rule
+from shared.policy import Category, Follows, Policy, Promise, Rule, YearEnd
 from shared.policy_file import Inspection
 
 app = typer.Typer(help="Check, show and describe the policy.", no_args_is_help=True)
@@ -212,6 +212,8 @@ def _show_one(policy: Policy, name: str, *, as_json: bool) -> None:
 def _rule(rule: Rule) -> str:
     start = rule.start
     field = f" {start.category}" if isinstance(start, Follows) else f" {getattr(start, 'field', '')}".rstrip()
+    if isinstance(start, YearEnd):
+        field += f" ({start.zone})"
     condition = ""
     if rule.where is not None:
         equals = rule.where.equals
@@ -224,7 +226,7 @@ def _plain(value: object) -> str:
     if isinstance(value, dict):
         nested = any(isinstance(inner, dict) for inner in value.values())
         return ("; " if nested else ", ").join(f"{key} {_plain(inner)}" for key, inner in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return ", ".join(map(_plain, value)) if isinstance(value, list) else str(value)
 
 
 def _path(file: Path | None) -> Path:

@@ -1,50 +1,107 @@
-"""`retention request`: send an erasure request, and ask how one stands. Nothing here deletes: the functions do.
+"""`retention request`: ask for erasures and restrictions, see how they stand, decide about those that need a person.
 
-What is said of a request names nobody: neither the person, nor who asked, nor who verified it.
+Nothing here deletes: each command that changes something sends a message, and the functions do the rest. What is said
+of a request names nobody: neither the person, nor who asked, nor who verified it, but for `show --names`.
 """
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 import typer
 
-from cli import output, settings
-from cli.sweeps import send
+from cli import output, request_look
+from cli.sending import By, OnlyPrint, order
 from shared import messages
 from shared.model import parse_utc, utc_text
-from shared.requests.documents import State
-from shared.status import RequestStatus, request_status
 
-if TYPE_CHECKING:
-    from shared.wiring import Product
+app = typer.Typer(help="Ask for an erasure or a restriction, see how requests stand, decide.", no_args_is_help=True)
+app.command("list")(request_look.list_requests)
+app.command()(request_look.show)
+app.command()(request_look.status)
+app.command()(request_look.receipt)
 
-POLL_SECONDS = 1.0
-
-app = typer.Typer(help="Send an erasure request, and ask how one stands.", no_args_is_help=True)
+UserId = Annotated[str | None, typer.Option(help="The person's internal id.")]
+Email = Annotated[str | None, typer.Option(help="The person's e-mail address; it must match one user, or no user.")]
+RequestedBy = Annotated[str, typer.Option(help="Who asked, such as: the person, by letter.")]
+VerifiedBy = Annotated[str, typer.Option(help="Who verified the person's identity, and how.")]
+RequestId = Annotated[UUID, typer.Argument(metavar="ID", help="The request's id.")]
+NewId = Annotated[UUID | None, typer.Option("--id", help="The request's id, a random UUID; else a new one.")]
+Received = Annotated[
+    str | None, typer.Option(help="When it was received, RFC 3339 with an offset; the month runs from then.")
+]
+FOLLOW = "`retention request status {id} --follow` shows how it stands"
 
 
 @app.command()
 def erase(
     *,
-    user_id: Annotated[str | None, typer.Option(help="The person's internal id.")] = None,
-    email: Annotated[str | None, typer.Option(help="The person's e-mail address; it must match one user.")] = None,
-    home_id: Annotated[str | None, typer.Option(help="A home that has no users.")] = None,
-    requested_by: Annotated[str, typer.Option(help="Who asked, such as: the person, by letter.")],
-    identity_verified_by: Annotated[str, typer.Option(help="Who verified the person's identity, and how.")],
-    request: Annotated[UUID | None, typer.Option("--id", help="The request's id, a UUID; else a new one.")] = None,
-    received_at: Annotated[
-        str | None, typer.Option(help="When it was received, RFC 3339 with an offset; the month runs from then.")
+    user_id: UserId = None,
+    email: Email = None,
+    home_id: Annotated[str | None, typer.Option(help="A home; with members only if --decision-on-members.")] = None,
+    session_id: Annotated[str | None, typer.Option(help="A guest's session in the web shop.")] = None,
+    visit_ip: Annotated[
+        str | None, typer.Option(help="Lines of the web log from this IP address; alone, or with a person.")
     ] = None,
-    only_print: Annotated[
-        bool, typer.Option("--print", help="Print the message to paste into queue `requests`; send nothing.")
-    ] = False,
+    visit_since: Annotated[str | None, typer.Option(help="... from this time on, RFC 3339 with an offset,")] = None,
+    visit_until: Annotated[str | None, typer.Option(help="... until this time.")] = None,
+    decision_on_members: Annotated[
+        str | None, typer.Option(help="What was decided about the home's members, and by whom.")
+    ] = None,
+    requested_by: RequestedBy,
+    identity_verified_by: VerifiedBy,
+    request: NewId = None,
+    received_at: Received = None,
+    only_print: OnlyPrint = False,
     as_json: output.Json = False,
 ) -> None:
-    """Ask for the erasure of a person, or of a home without users: sends a message to queue `requests`.
+    """Ask for the erasure of a person, a home, a session's cart, or lines of the web log.
+
+    Prints the request's id. Exit codes: 0 queued (or printed), 2 wrong arguments, 3 Service Bus did not answer: send
+    the very same again, with the --id and --received-at that stderr names.
+    """
+    visit = _visit(visit_ip, visit_since, visit_until)
+    given = {"user_id": user_id, "email": email, "home_id": home_id, "session_id": session_id}
+    subject: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if not subject and visit is not None:
+        subject, visit = {"visit": visit}, None
+    if len(subject) != 1:
+        raise typer.BadParameter(
+            "give exactly one", param_hint="--user-id, --email, --home-id, --session-id, --visit-ip"
+        )
+    _ask(
+        "erase",
+        request,
+        received_at,
+        only_print=only_print,
+        as_json=as_json,
+        subject=subject,
+        requested_by=requested_by,
+        identity_verified_by=identity_verified_by,
+        visit=visit,
+        decision_on_members=decision_on_members,
+    )
+
+
+@app.command()
+def restrict(
+    *,
+    user_id: UserId = None,
+    email: Email = None,
+    home_id: Annotated[str | None, typer.Option(help="A home.")] = None,
+    until: Annotated[
+        str | None, typer.Option(help="When it ends by itself, RFC 3339; else `retention hold release`.")
+    ] = None,
+    requested_by: RequestedBy,
+    identity_verified_by: VerifiedBy,
+    request: NewId = None,
+    received_at: Received = None,
+    only_print: OnlyPrint = False,
+    as_json: output.Json = False,
+) -> None:
+    """Ask for the restriction of a person's or home's data (GDPR Art. 18): a hold with the request's id.
 
     Prints the request's id. Exit codes: 0 queued (or printed), 2 wrong arguments, 3 Service Bus did not answer: send
     the very same again, with the --id and --received-at that stderr names.
@@ -53,127 +110,101 @@ def erase(
     subject = {name: value for name, value in given.items() if value is not None}
     if len(subject) != 1:
         raise typer.BadParameter("give exactly one", param_hint="--user-id, --email, --home-id")
-    request, received = request or uuid4(), _received(received_at)
-    body = messages.erase(
-        request=request,
+    _ask(
+        "restrict",
+        request,
+        received_at,
+        only_print=only_print,
+        as_json=as_json,
         subject=subject,
         requested_by=requested_by,
         identity_verified_by=identity_verified_by,
-        received_at=received,
+        until=_time(until, "--until") if until else None,
     )
-    messages.parse(body, now=datetime.now(UTC))  # what intake would park is refused here
-    if only_print:
-        typer.echo(body.decode())
-        return
-    output.note(f"request {request}, received at {utc_text(received)}")
-    send(body, str(request))
-    if as_json:
-        output.document({"request": str(request), "queue": "requests"})
-    else:
-        output.say(str(request))
-    output.note(f"queued; `retention request status {request} --follow` shows how it stands")
 
 
 @app.command()
-def status(
-    request: Annotated[UUID, typer.Argument(metavar="ID", help="The request's id.")],
+def retry(request: RequestId, *, by: By, only_print: OnlyPrint = False, as_json: output.Json = False) -> None:
+    """Take a request up again that needs attention: what made it stop has changed, such as a hold released.
+
+    Exit codes: 0 queued, 2 wrong arguments, 3 Service Bus did not answer. A request that needs no attention refuses
+    it: the message is parked, and `retention status` shows why.
+    """
+    then = FOLLOW.replace("{id}", str(request))
+    order("retry", only_print=only_print, as_json=as_json, then=then, by=by, request=str(request))
+
+
+@app.command()
+def resolve(
+    request: RequestId,
     *,
-    follow: Annotated[
-        bool, typer.Option("--follow", help="Wait until it is finished or needs a person; Ctrl-C ends it.")
-    ] = False,
+    user_id: UserId = None,
+    email: Email = None,
+    home_id: Annotated[str | None, typer.Option(help="A home.")] = None,
+    by: By,
+    reason: Annotated[str, typer.Option(help="Why: kept in our records, in no event.")],
+    only_print: OnlyPrint = False,
     as_json: output.Json = False,
 ) -> None:
-    """Say how a request stands. Names nobody.
+    """Decide about a request that needs attention: say whom it means, or close it as rejected.
 
-    Exit codes: 0 received, accepted, working or done; 1 rejected, parked, or it needs a person; 4 nobody knows this id:
-    it may still be in the queue (a request to run leaves no record: see `retention status`); 3 a store did not answer.
+    With one of --user-id, --email, --home-id it goes on with that person or home; without, it is closed, and REASON is
+    what the person was answered. Exit codes: 0 queued (or printed), 2 wrong arguments, 3 Service Bus did not answer.
     """
-    found = settings.with_product(lambda product: _watched(product, str(request), follow=follow))
-    if as_json:
-        output.document(_value(found))
-    else:
-        _show(found)
-    if found.state == "unknown":
-        raise typer.Exit(output.Code.UNKNOWN)
-    if found.needs_a_person:
-        raise typer.Exit(output.Code.ATTENTION)
+    given = {"user_id": user_id, "email": email, "home_id": home_id}
+    subject = {name: value for name, value in given.items() if value is not None} or None
+    then = FOLLOW.replace("{id}", str(request))
+    fields: dict[str, Any] = {"by": by, "request": str(request), "reason": reason, "subject": subject}
+    order("resolve", only_print=only_print, as_json=as_json, then=then, **fields)
 
 
-def _received(text: str | None) -> datetime:
-    if text is None:
-        return datetime.now(UTC).replace(microsecond=0)
+@app.command()
+def replay(
+    *,
+    backup_began: Annotated[str, typer.Option(help="When the oldest restored backup began, RFC 3339.")],
+    by: By,
+    only_print: OnlyPrint = False,
+    as_json: output.Json = False,
+) -> None:
+    """After a restore: erase again what was erased since the backup began. Send it before the data is used again.
+
+    Exit codes: 0 queued, 2 wrong arguments, 3 Service Bus did not answer.
+    """
+    began = _time(backup_began, "--backup-began")
+    then = "`retention request list` shows the requests that it makes"
+    order("replay", only_print=only_print, as_json=as_json, then=then, by=by, backup_began=began)
+
+
+def _ask(kind: str, request: UUID | None, received_at: str | None, *, only_print: bool, **fields: Any) -> None:
+    """Send a person's request, with the time that the month runs from: repeated with both, it is the same request."""
+    request = request or uuid4()
+    received = _time(received_at, "--received-at") if received_at else utc_text(_now())
+    messages.parse(messages.compose(kind, id=str(request), received_at=received, **_checked(fields)), now=_now())
+    if not only_print:
+        output.note(f"request {request}, received at {received}")
+    order(kind, message_id=request, received_at=received, then=FOLLOW, only_print=only_print, **fields)
+
+
+def _checked(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name != "as_json"}
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def _time(text: str, option: str) -> str:
     try:
-        return parse_utc(text)
+        return utc_text(parse_utc(text))
     except (ValueError, OverflowError):
         raise typer.BadParameter(
-            "give RFC 3339 with an offset, such as 2026-01-31T09:30:00Z", param_hint="--received-at"
+            "give RFC 3339 with an offset, such as 2026-01-31T09:30:00Z", param_hint=option
         ) from None
 
 
-async def _watched(product: Product, request: str, *, follow: bool) -> RequestStatus:
-    """How the request stands; with `follow`, how it stood when there was nothing more to wait for."""
-    said = ""
-    while True:
-        found = await request_status(request, requests=product.own("requests"), parking=product.own("parking"))
-        if not follow or found.settled:
-            return found
-        now = f"{found.state}: {_erased(found)}" if found.document else found.state
-        if now != said:
-            output.note(now)
-            said = now
-        await asyncio.sleep(POLL_SECONDS)
-
-
-def _erased(found: RequestStatus) -> str:
-    total: dict[str, int] = {}
-    for outcomes in found.document.outcomes().values() if found.document else ():
-        for name, number in outcomes.items():
-            total[name] = total.get(name, 0) + number
-    return output.counts(total)
-
-
-def _value(found: RequestStatus) -> dict[str, Any]:
-    value: dict[str, Any] = {"request": found.request, "state": found.state}
-    document = found.document
-    if document is not None:
-        value |= {
-            "type": document.type,
-            "reason": document.reason or None,
-            "received_at": document.received_at,
-            "accepted_at": document.accepted_at,
-            "due_at": document.due_at,
-            "finished_at": document.finished_at,
-            "in_backups_until": document.in_backups_until,
-            "outcomes": document.outcomes(),
-            "not_reached": list(document.not_reached),
-            "strange": dict(document.strange),
-        }
-    value["parked"] = [
-        {"queue": each.queue, "parked_at": each.parked_at, "reason": each.reason} for each in found.parked
-    ]
-    return value
-
-
-def _show(found: RequestStatus) -> None:
-    document = found.document
-    rows = [("request", found.request), ("state", found.state.replace("_", " "))]
-    if found.state == "unknown":
-        rows.append(("", "no request has this id; if it was sent just now, its message may still be in the queue"))
-    if document is not None:
-        if document.state is State.DONE and document.in_backups_until is not None:
-            rows[-1] = ("state", f"done, in backups until {output.when(document.in_backups_until)}")
-        rows += [("reason", document.reason)] if document.reason else []
-        rows += [
-            ("type", document.type),
-            ("received", output.when(document.received_at)),
-            ("due", output.when(document.due_at)),
-            ("finished", output.when(document.finished_at)),
-        ]
-        rows += [(f"  {name}", output.counts(counts)) for name, counts in document.outcomes().items()]
-        rows += [("not judged", output.counts(document.strange))] if document.strange else []
-        rows += [("not reached", ", ".join(document.not_reached))] if document.not_reached else []
-    for each in found.parked:
-        rows += [("parked", f"{output.when(each.parked_at)}, from queue {each.queue}"), ("  because", each.reason)]
-    width = max(len(name) for name, _ in rows)
-    for name, text in rows:
-        output.say(f"{name:<{width}}  {text}")
+def _visit(ip: str | None, since: str | None, until: str | None) -> dict[str, str] | None:
+    if ip is None and since is None and until is None:
+        return None
+    if ip is None or since is None or until is None:
+        raise typer.BadParameter("give all three", param_hint="--visit-ip, --visit-since, --visit-until")
+    return {"ip": ip, "since": _time(since, "--visit-since"), "until": _time(until, "--visit-until")}

@@ -1,4 +1,4 @@
-"""What every trigger needs: the settings, the one Product of this process, the parking of a bad message.
+"""What every trigger needs: the settings, the one Product of this process, heartbeats, the parking of a bad message.
 
 Nothing is connected at import. A setting that is missing fails the invocation, which the host repeats: no message is
 parked for a fault of ours.
@@ -6,8 +6,11 @@ parked for a fault of ours.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import azure.functions as func
 
@@ -17,6 +20,7 @@ from shared.errors import PermanentError
 from shared.wiring import Product, shared_product, utc_now
 
 log = logging.getLogger("retention.functions")
+PAUSE_SECONDS = 30  # before a dead letter comes again: its queue has no delivery limit, and no pause of its own
 logging.getLogger("azure").setLevel(logging.WARNING)  # at INFO the SDKs log each URL, and with it records' names
 
 
@@ -28,6 +32,24 @@ def config() -> Config:
 async def product() -> Product:
     """The one Product of this process."""
     return await shared_product(config())
+
+
+@asynccontextmanager
+async def heartbeat(timer: str) -> AsyncIterator[Product]:
+    """The Product for one firing of a timer, of which a heartbeat tells when it ends well."""
+    app = await product()
+    yield app
+    await app.heartbeats.timer(timer, utc_now())
+
+
+@asynccontextmanager
+async def unhurried() -> AsyncIterator[None]:
+    """Let what fails come again after a pause: for dead letters, which nothing else slows down."""
+    try:
+        yield
+    except Exception:
+        await asyncio.sleep(PAUSE_SECONDS)
+        raise
 
 
 async def park(app: Product, msg: func.ServiceBusMessage, *, queue: str, error: PermanentError) -> None:

@@ -1,4 +1,4 @@
-"""The ledger: append on the doorbell, seal and publish by timer. The only functions that hold the signing key."""
+"""The ledger: append on the doorbell; seal, publish, retire by timer. The only functions that hold the signing key."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import List  # noqa: UP035 - the host accepts this spelling of a bat
 
 import azure.functions as func
 
-from functions.host import product
+from functions.host import heartbeat, product
 from shared.each import each
 from shared.ledger.log import append, logs, years
 from shared.ledger.publish import publish
 from shared.ledger.seal import seal
 from shared.messages import doorbell
+from shared.wiring import utc_now
 
 bp = func.Blueprint()
 log = logging.getLogger("retention.ledger")
@@ -37,6 +38,7 @@ async def ledger_append(rings: List[func.ServiceBusMessage]) -> None:  # noqa: U
     hurry = app.hurry(RING_SECONDS)
 
     async def step(year: str) -> None:
+        await app.retirement.refuse_anew(year, utc_now())
         while (await append(app.ledger, year, commits=1)).more:
             if hurry():
                 await app.queue("ledger").send(doorbell("more"), message_id=token_hex(16))
@@ -45,20 +47,40 @@ async def ledger_append(rings: List[func.ServiceBusMessage]) -> None:  # noqa: U
     await each(await years(app.ledger), step, log=log, say=_name)
 
 
+@bp.service_bus_queue_trigger(
+    arg_name="rings",
+    connection="ServiceBus",
+    queue_name="ledger/$deadletterqueue",
+    cardinality=func.Cardinality.MANY,
+    data_type=func.DataType.BINARY,
+)
+async def ledger_dead(rings: List[func.ServiceBusMessage]) -> None:  # noqa: UP006 - as above
+    """Drop rings that failed ten times: the journals wait all the same, the watch rings again, and status tells it."""
+    log.warning("%d rings of the doorbell were dead letters", len(rings))
+
+
 @bp.timer_trigger(arg_name="timer", schedule="15 * * * * *")
 async def ledger_seal(timer: func.TimerRequest) -> None:
     """Every minute: sign each log that grew."""
     del timer
-    app = await product()
-    await each(await logs(app.ledger), lambda year: seal(app.ledger, year, app.signer(year)), log=log, say=_name)
+    async with heartbeat("ledger_seal") as app:
+        await each(await logs(app.ledger), lambda year: seal(app.ledger, year, app.signer(year)), log=log, say=_name)
 
 
 @bp.timer_trigger(arg_name="timer", schedule="20 * * * * *")
 async def ledger_publish(timer: func.TimerRequest) -> None:
     """Every minute: send what was sealed to topic `audit`."""
     del timer
-    app = await product()
-    await each(await logs(app.ledger), lambda year: publish(app.ledger, year, app.topic()), log=log, say=_name)
+    async with heartbeat("ledger_publish") as app:
+        await each(await logs(app.ledger), lambda year: publish(app.ledger, year, app.topic()), log=log, say=_name)
+
+
+@bp.timer_trigger(arg_name="timer", schedule="0 10 3 * * *")
+async def ledger_retire(timer: func.TimerRequest) -> None:
+    """Every night: drop the logs of years whose period is over."""
+    del timer
+    async with heartbeat("ledger_retire") as app:
+        await app.retirement.retire_all()
 
 
 def _name(year: str) -> str:

@@ -1,18 +1,16 @@
-"""Requests: the intake of queue `requests` and of its dead letters, and the worker of session queue `requests-work`."""
+"""Requests: the intake of queue `requests`, the worker of session queue `requests-work`, and their dead letters."""
 
 from __future__ import annotations
 
-import asyncio
-
 import azure.functions as func
 
-from functions.host import park, product
+from functions.host import heartbeat, park, product, unhurried
 from shared import messages
+from shared.dead_letters import WORK
 from shared.errors import PermanentError
 from shared.wiring import utc_now
 
 bp = func.Blueprint()
-PAUSE_SECONDS = 30  # before a dead letter comes again: its queue has no delivery limit, and no pause of its own
 
 
 @bp.service_bus_queue_trigger(
@@ -28,17 +26,14 @@ async def requests_intake(msg: func.ServiceBusMessage) -> None:
 )
 async def requests_again(msg: func.ServiceBusMessage) -> None:
     """Take a request in that `requests_intake` failed to take in ten times, again and again until it is recorded."""
-    try:
+    async with unhurried():
         await _take_in(msg)
-    except Exception:
-        await asyncio.sleep(PAUSE_SECONDS)
-        raise
 
 
 async def _take_in(msg: func.ServiceBusMessage) -> None:
     app = await product()
     try:
-        await app.intake.receive(msg.get_body())
+        await app.door.receive(msg.get_body())
     except PermanentError as error:
         await park(app, msg, queue="requests", error=error)
 
@@ -60,3 +55,24 @@ async def requests_work(msg: func.ServiceBusMessage) -> None:
         await app.eraser.carry_out(order, hurry=app.hurry())
     except PermanentError as error:
         await park(app, msg, queue="requests-work", error=error)
+
+
+@bp.service_bus_queue_trigger(
+    arg_name="msg",
+    connection="ServiceBus",
+    queue_name="requests-work/$deadletterqueue",  # it has no sessions
+    data_type=func.DataType.BINARY,
+)
+async def work_dead(msg: func.ServiceBusMessage) -> None:
+    """Park the message of a request whose worker failed ten times, unless the request is finished meanwhile."""
+    async with unhurried():
+        app = await product()
+        await app.dead_letters.take(msg.get_body(), queue=WORK, message_id=msg.message_id or "")
+
+
+@bp.timer_trigger(arg_name="timer", schedule="5 */15 * * * *")
+async def requests_close(timer: func.TimerRequest) -> None:
+    """Every 15 minutes: close requests of which no older backup is left, with their receipts."""
+    del timer
+    async with heartbeat("requests_close") as app:
+        await app.closer.close_due()

@@ -1,11 +1,12 @@
-"""The planner's timer, and the worker of queue `sweeps`."""
+"""The planner's timer, and the worker of queue `sweeps` and of its dead letters."""
 
 from __future__ import annotations
 
 import azure.functions as func
 
-from functions.host import park, product
+from functions.host import heartbeat, park, product, unhurried
 from shared import messages
+from shared.dead_letters import SWEEPS
 from shared.errors import PermanentError
 from shared.wiring import utc_now
 
@@ -16,8 +17,8 @@ bp = func.Blueprint()
 async def planner(timer: func.TimerRequest) -> None:
     """Every minute: start the runs that are due, send unfinished slices again, close finished runs."""
     del timer
-    app = await product()
-    await app.sweeps.tick()
+    async with heartbeat("planner") as app:
+        await app.planner.tick()
 
 
 @bp.service_bus_queue_trigger(
@@ -33,3 +34,13 @@ async def sweep(msg: func.ServiceBusMessage) -> None:
         await app.sweeps.sweep(order, hurry=app.hurry())
     except PermanentError as error:
         await park(app, msg, queue="sweeps", error=error)
+
+
+@bp.service_bus_queue_trigger(
+    arg_name="msg", connection="ServiceBus", queue_name="sweeps/$deadletterqueue", data_type=func.DataType.BINARY
+)
+async def sweeps_dead(msg: func.ServiceBusMessage) -> None:
+    """Park the message of a slice whose worker failed ten times, unless the slice is done meanwhile."""
+    async with unhurried():
+        app = await product()
+        await app.dead_letters.take(msg.get_body(), queue=SWEEPS, message_id=msg.message_id or "")

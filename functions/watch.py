@@ -1,25 +1,40 @@
-"""The watch's timer: recovery of what a crash or a lost message left behind."""
+"""The watch's timers: recovery of what a crash or a lost message left behind, and the look at what is overdue."""
 
 from __future__ import annotations
 
+import logging
+
 import azure.functions as func
 
-from functions.host import product
+from functions.host import heartbeat
+from shared.each import each
+from shared.wiring import utc_now
 
 bp = func.Blueprint()
+log = logging.getLogger("retention.watch")
 
 
 @bp.timer_trigger(arg_name="timer", schedule="30 * * * * *")
 async def watch_journals(timer: func.TimerRequest) -> None:
-    """Every minute: recover old open journals; ring the ledger's doorbell while settled ones wait."""
+    """Every minute: recover old open journals; ring the ledger's doorbell while settled ones wait; settle new holds."""
     del timer
-    app = await product()
-    await app.watch.journals()
+    async with heartbeat("watch_journals") as app:
+        steps = {"journals": app.watch.journals, "holds": app.holding.watch}
+        await each(steps, lambda name: steps[name](), log=log, say=lambda name: name)
 
 
 @bp.timer_trigger(arg_name="timer", schedule="45 */5 * * * *")
 async def watch_requests(timer: func.TimerRequest) -> None:
-    """Every five minutes: send requests that have not moved to their sessions again."""
+    """Every five minutes: send requests that have not moved to their sessions again; dismiss dead letters made good."""
     del timer
-    app = await product()
-    await app.watch.idle_requests()
+    async with heartbeat("watch_requests") as app:
+        steps = {"idle requests": app.watch.idle_requests, "parked dead letters": app.dead_letters.look_again}
+        await each(steps, lambda name: steps[name](), log=log, say=lambda name: name)
+
+
+@bp.timer_trigger(arg_name="timer", schedule="50 */15 * * * *")
+async def watch_overdue(timer: func.TimerRequest) -> None:
+    """Every 15 minutes: ask the stores themselves what should be gone and is not."""
+    del timer
+    async with heartbeat("watch_overdue") as app:
+        await app.overseer.watch(utc_now())

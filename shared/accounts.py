@@ -8,8 +8,8 @@ from operator import itemgetter
 
 from shared import audit
 from shared.journal import Intent
-from shared.keys import ScopeKeys, name_of, name_of_category
-from shared.model import Outcome, Record, Scope
+from shared.keys import ScopeKeys, fresh_key, is_scope_key, name_of, name_of_category
+from shared.model import Outcome, Record
 
 
 async def account(
@@ -27,10 +27,13 @@ async def account(
     TransientError when a key cannot be read.
     """
     found = await keys.get(_key_name(intent.records[ordinal], now) for ordinal in outcomes)
+    # A scope key lies under a hash of its scope's id. A pseudonym of that by the category's key would tell for years
+    # when whose key was destroyed, and so whose request closed then: nobody keeps the key of this one.
+    unkept = fresh_key()
     events = []
     for ordinal, outcome in sorted(outcomes.items(), key=itemgetter(0)):
         record = intent.records[ordinal]
-        key = found[_key_name(record, now)]
+        key = unkept if is_scope_key(record.locator) else found[_key_name(record, now)]
         events.append(
             audit.record_event(
                 record,
@@ -42,16 +45,11 @@ async def account(
                 cause=intent.cause,
                 clause=intent.clauses[record.category],
                 policy_digest=intent.policy,
-                subject_pseudonym=subject_pseudonym(key, record.scope) if record.scope else None,
+                subject_pseudonym=audit.subject_pseudonym(key, record.scope) if record.scope else None,
                 record_pseudonym=audit.pseudonym(key, "record", record.locator.text()),
             )
         )
     return events
-
-
-def subject_pseudonym(key: bytes, scope: Scope) -> str:
-    """The name that a person or a home has in the log, as long as its key exists."""
-    return audit.pseudonym(key, "subject", f"{scope.kind.value}\n{scope.id}")
 
 
 def _key_name(record: Record, now: datetime) -> str:

@@ -31,6 +31,7 @@ from shared.model import (
     Renewed,
     RequestCause,
     Retained,
+    Scope,
     SweepCause,
     parse_utc,
     utc_text,
@@ -72,6 +73,7 @@ class EventType(StrEnum):
     HOLD_ADDED = "retention.hold.added"
     HOLD_RELEASED = "retention.hold.released"
     LOG_DROPPED = "retention.log.dropped"
+    HOLD_IN_FORCE = "retention.hold.in_force"
 
 
 STAYED = (EventType.RECORD_HELD, EventType.RECORD_BLOCKED, EventType.RECORD_RETAINED)
@@ -90,6 +92,11 @@ def pseudonym(key: bytes, kind: str, text: str) -> str:
     """
     message = kind.encode() + b"\x00" + text.encode()
     return f"{kind}:{hmac.new(key, message, hashlib.sha256).hexdigest()}"
+
+
+def subject_pseudonym(key: bytes, scope: Scope) -> str:
+    """The name that a person, a home or what else is theirs has in the log, as long as its key exists."""
+    return pseudonym(key, "subject", f"{scope.kind.value}\n{scope.id}")
 
 
 # ---------------------------------------------------------------- making events
@@ -206,7 +213,8 @@ def _outcome(outcome: Outcome) -> tuple[EventType, dict[str, Any]]:
         case Erased():
             return EventType.RECORD_ERASED, {"name": "erased"}
         case ErasedRecoverable():
-            said = {"name": "erased_recoverable", "until": utc_text(outcome.until)}
+            until = utc_text(outcome.until) if outcome.until else None  # None: for ever
+            said = {"name": "erased_recoverable", "until": until}
             return EventType.RECORD_ERASED_RECOVERABLE, said
         case Left():
             return EventType.RECORD_LEFT, {"name": "left"}
@@ -219,8 +227,8 @@ def _outcome(outcome: Outcome) -> tuple[EventType, dict[str, Any]]:
         case Blocked():
             return EventType.RECORD_BLOCKED, {"name": "blocked", "reason": outcome.reason}
         case Retained():
-            said = {"name": "retained", "law": outcome.law, "until": utc_text(outcome.until)}
-            return EventType.RECORD_RETAINED, said
+            until = utc_text(outcome.until) if outcome.until else None
+            return EventType.RECORD_RETAINED, {"name": "retained", "law": outcome.law, "until": until}
         case _:
             assert_never(outcome)
 

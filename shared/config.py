@@ -54,6 +54,14 @@ SETTINGS = (
         name="RETENTION_RESEND_AFTER", default="600", meaning="seconds after which unfinished slices are sent again"
     ),
     Setting(name="RETENTION_RECOVER_AFTER", default="600", meaning="seconds after which an open journal is recovered"),
+    Setting(name="RETENTION_CAP", default="100000", meaning="records that one run may find without approval"),
+    Setting(
+        name="RETENTION_CAP_FACTOR", default="10", meaning="times the median of the last runs, which is another cap"
+    ),
+    Setting(name="RETENTION_CAP_FLOOR", default="1000", meaning="records below which that median never counts"),
+    Setting(
+        name="RETENTION_REQUESTS_PER_HOUR", default="1000", meaning="requests that may begin their work in an hour"
+    ),
 )
 _RANGES = {
     "RETENTION_CONCURRENCY": (1, 256),
@@ -62,6 +70,10 @@ _RANGES = {
     "RETENTION_TIME_BUDGET": (1, 1500),
     "RETENTION_RESEND_AFTER": (1, 86_400),
     "RETENTION_RECOVER_AFTER": (1, 86_400),
+    "RETENTION_CAP": (1, 1_000_000_000),
+    "RETENTION_CAP_FACTOR": (1, 1_000),
+    "RETENTION_CAP_FLOOR": (1, 1_000_000_000),
+    "RETENTION_REQUESTS_PER_HOUR": (1, 10_000),
 }
 
 

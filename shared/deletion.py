@@ -33,6 +33,7 @@ from shared.model import (
     Record,
     Renewed,
     RequestCause,
+    Retained,
     Scope,
 )
 from shared.policy import Policy
@@ -72,7 +73,7 @@ class Gate:
 
         0. See that the holds can be read: where they cannot, nothing is begun.
         1. Write the intent, durably, once.
-        2. Read the holds, after that.
+        2. Read the holds, after that; see what a law keeps against a request.
         3. Delete, each record on condition that it is still the version that was listed.
         4. Settle: the journal becomes the exact events.
         5. Ring the ledger's doorbell.
@@ -88,6 +89,7 @@ class Gate:
             cause=cause,
             policy=self.policy.digest,
             clauses={r.category: self.policy.category(r.category).clause for r in records},
+            laws={r.category: law for r in records if (law := self.policy.category(r.category).law)},
             created=self.clock(),
             records=tuple(records),
         )
@@ -100,7 +102,7 @@ class Gate:
         What is held by now is looked at, because the attempt before may have deleted it.
         """
         journal = await self.journals.read_open(intent_id)
-        return await self._carry_out(journal, again=True) if journal else ()
+        return await self._again(journal) if journal else ()
 
     async def ring(self, intent_id: str) -> None:
         """Tell the ledger that a journal is settled. A lost ring loses nothing: the watch rings again."""
@@ -109,20 +111,42 @@ class Gate:
         except TransientError:
             log.warning("the ledger's doorbell did not answer; the watch will ring it again")
 
+    async def _again(self, journal: OpenJournal, known: Mapping[int, Outcome] | None = None) -> Outcomes:
+        """Steps 2 to 5 for a journal that another attempt worked on, or still does; `known` is what is final already.
+
+        Who will send anything writes a new version of the journal first: by its age the next attempt knows whether
+        something may still be on its way.
+        """
+        known = known or {}
+        now = await self.journals.objects.now()
+        quiet = journal.modified is not None and now >= journal.modified + ON_ITS_WAY
+        current: OpenJournal | None = journal
+        while current is not None and len(known) < len(journal.intent.records):
+            try:
+                current = await self.journals.touch(current)
+                break
+            except ChangedError:  # another worker has begun, or settled
+                quiet = False
+                current = await self.journals.read_open(journal.intent.id)
+        return () if current is None else await self._carry_out(current, again=True, known=known, quiet=quiet)
+
     async def _carry_out(
-        self, journal: OpenJournal, *, again: bool = False, known: Mapping[int, Outcome] | None = None
+        self,
+        journal: OpenJournal,
+        *,
+        again: bool = False,
+        known: Mapping[int, Outcome] | None = None,
+        quiet: bool = False,
     ) -> Outcomes:
-        """Steps 2 to 5. `again`: an earlier attempt may have deleted, or be about to. `known` is what is final already.
+        """Steps 2 to 5. `again`: an earlier attempt may have deleted; unless it is `quiet`, it may be about to.
 
         That a record is missing or changed is final. That it stays (held, blocked) is not while an attempt without an
         answer may still be on its way: then its journal stays open.
         """
         intent = journal.intent
-        unsure = set[int]()
-        if again and self.clock() < intent.created + ON_ITS_WAY:
-            unsure |= set(range(len(intent.records)))
+        unsure = set(range(len(intent.records))) if again and not quiet else set[int]()
         outcomes: dict[int, Outcome] = dict(known or {})
-        held = {n: hold for n, hold in (await self._held(intent)).items() if n not in outcomes}
+        held = {n: why for n, why in (await self._kept(intent)).items() if n not in outcomes}
         if again:  # what is held now may have been deleted before the hold was there
             await self._look(intent, held, outcomes, unsure)
         else:
@@ -139,11 +163,13 @@ class Gate:
         current: OpenJournal | None = journal
         while current is not None:
             try:
-                return await self.journals.touch(current)
+                await self.journals.touch(current)
             except ChangedError:
                 current = await self.journals.read_open(journal.intent.id)
+            else:
+                return
         said = await self.journals.settled(journal.intent.id)
-        return await self._correct(journal.intent, outcomes, said, self.clock())
+        await self._correct(journal.intent, outcomes, said, self.clock())
 
     async def _settle(self, journal: OpenJournal, outcomes: Mapping[int, Outcome]) -> Outcomes:
         """Steps 4 and 5."""
@@ -156,8 +182,8 @@ class Gate:
         except ChangedError:
             current = await self.journals.read_open(intent.id)
             if current is not None:  # another worker gave up, and may have deleted what we found to stay
-                known = {n: outcome for n, outcome in outcomes.items() if not isinstance(outcome, Held | Blocked)}
-                return await self._carry_out(current, again=True, known=known)
+                known = {n: each for n, each in outcomes.items() if not isinstance(each, Held | Blocked | Retained)}
+                return await self._again(current, known)
             said = await self.journals.settled(intent.id)
             if said != events:  # else the store's client repeated a write of ours that had gone through
                 await self._correct(intent, outcomes, said, now)
@@ -187,20 +213,24 @@ class Gate:
             events = await account(intent, gone, now, keys=self.keys, source=self.source, correction=correction)
             await self.journals.post(correction, events, log=str(now.year))
 
-    async def _held(self, intent: Intent) -> dict[int, Held]:
+    async def _kept(self, intent: Intent) -> dict[int, Held | Retained]:
+        """What must stay: held, or kept by a law against a request."""
         holds = await self.holds.read()
         now = self.clock()
-        found: dict[int, Held] = {}
+        found: dict[int, Held | Retained] = {}
         for ordinal, record in enumerate(intent.records):
-            hold = next((h for h in holds if h.covers(record, intent.cause, now)), None)
+            law = intent.laws.get(record.category) if isinstance(intent.cause, RequestCause) else None
+            hold = next((h for h in holds if h.covers(record, intent.cause)), None)
             if hold is not None:
                 found[ordinal] = Held(hold=hold.id)
+            elif law and (record.due is None or record.due > now):
+                found[ordinal] = Retained(law=law, until=record.due)
         return found
 
     async def _look(
-        self, intent: Intent, held: Mapping[int, Held], outcomes: dict[int, Outcome], unsure: set[int]
+        self, intent: Intent, held: Mapping[int, Held | Retained], outcomes: dict[int, Outcome], unsure: set[int]
     ) -> None:
-        """Fill in the outcome of what is held, without asking for a deletion."""
+        """Fill in the outcome of what is kept, without asking for a deletion."""
         for store, ordinals in _by_store(intent, held):
             here = await self._store(store).there([intent.records[n] for n in ordinals], leaver=_leaver(intent))
             for ordinal, is_here in zip(ordinals, here, strict=True):
@@ -210,7 +240,7 @@ class Gate:
                     outcomes[ordinal] = held[ordinal]
 
     async def _delete_conditionally(
-        self, intent: Intent, held: Mapping[int, Held], outcomes: dict[int, Outcome], unsure: set[int]
+        self, intent: Intent, held: Mapping[int, Held | Retained], outcomes: dict[int, Outcome], unsure: set[int]
     ) -> None:
         """Fill in the outcome of every record that is not held and gives a final answer.
 

@@ -18,6 +18,14 @@ class Form(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Outgoing(Form):
+    """An event that is still to be posted, byte for byte, and the log year it belongs to: see `shared.outbox`."""
+
+    intent: str
+    log: str
+    event: str
+
+
 F = TypeVar("F", bound=BaseModel)
 
 

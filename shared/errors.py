@@ -51,3 +51,10 @@ class ExistsError(RetentionError):
 
 class ChangedError(RetentionError):
     """A conditional write found another ETag, or nothing. The caller reads again and decides anew."""
+
+
+class RefusedError(RetentionError):
+    """The store will not delete an object: it is immutable, or under a legal hold of the store's own.
+
+    The caller keeps what it was about to do and tries again; an alarm says so. Operators look at the store's settings.
+    """

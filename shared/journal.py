@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -34,7 +34,10 @@ VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Intent:
-    """What is about to be done, and why. `id` is random (32 hex digits); `clauses` by category."""
+    """What is about to be done, and why. `id` is random (32 hex digits).
+
+    `clauses` and `laws` are by category: `laws` has those whose records a law keeps against a request.
+    """
 
     id: str
     cause: Cause
@@ -42,14 +45,20 @@ class Intent:
     clauses: Mapping[str, str]
     created: datetime
     records: tuple[Record, ...]
+    laws: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenJournal:
-    """An intent as it stands in the store, with the ETag that settling it is conditional on."""
+    """An intent as it stands in the store, with the ETag that settling it is conditional on.
+
+    `modified` is when its version was written, by the store's clock: the beginning of the latest attempt, or its giving
+    up. None where this process wrote it.
+    """
 
     intent: Intent
     etag: str
+    modified: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +84,13 @@ class Journals:
         stored = await self.objects.read(_name(intent_id))
         if stored is None or stored.metadata.get("state") != "open":
             return None
-        return OpenJournal(intent=decode(stored.data), etag=stored.etag)
+        return OpenJournal(intent=decode(stored.data), etag=stored.etag, modified=stored.modified)
 
-    async def touch(self, journal: OpenJournal) -> None:
-        """Make the open journal a new version of itself. Raises ChangedError when another worker settled it."""
+    async def touch(self, journal: OpenJournal) -> OpenJournal:
+        """Make the open journal a new version of itself. Raises ChangedError when another worker was faster."""
         name, data = _name(journal.intent.id), encode(journal.intent)
-        await self.objects.replace(name, data, etag=journal.etag, metadata={"state": "open"})
+        etag = await self.objects.replace(name, data, etag=journal.etag, metadata={"state": "open"})
+        return OpenJournal(intent=journal.intent, etag=etag)
 
     async def settle(self, journal: OpenJournal, events: Sequence[bytes], *, log: str) -> None:
         """Replace the intent by its events. Raises ChangedError when another worker settled first."""
@@ -149,6 +159,7 @@ def encode(intent: Intent) -> bytes:
             "cause": _encode_cause(intent.cause),
             "policy": intent.policy,
             "clauses": dict(intent.clauses),
+            "laws": dict(intent.laws),
             "created": utc_text(intent.created),
             "records": [encode_record(record) for record in intent.records],
         }
@@ -168,8 +179,9 @@ def decode(data: bytes) -> Intent:
             clauses=dict(value["clauses"]),
             created=parse_utc(value["created"]),
             records=tuple(decode_record(each) for each in value["records"]),
+            laws=dict(value.get("laws", {})),
         )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise IntegrityError("the journal cannot be read: its form is not ours") from error
 
 

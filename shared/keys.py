@@ -1,7 +1,8 @@
 """Scope keys: a random key per person, home, or category and year makes the pseudonyms in the log.
 
 Keys live in a container without soft delete, versions or backup. Whoever destroys a scope's key turns all that the log
-says of it into numbers that link to nobody; the log still verifies.
+says of it into numbers that link to nobody; the log still verifies. The container's own retention destroys keys, by
+their metadata: `closed_at` of a scope's, once its request is closed, `year` of a category's, with the log of that year.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ import hashlib
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from shared.errors import ExistsError, TransientError
-from shared.model import Scope
+from shared.model import Locator, Scope, utc_text
 from shared.stores.concurrency import bounded
 from shared.stores.interface import ObjectStore
 
 KEY_BYTES = 32
+CONTAINER = "scope-keys"
+_CATEGORY = "category/"
 
 
 def name_of(scope: Scope) -> str:
@@ -26,7 +30,17 @@ def name_of(scope: Scope) -> str:
 
 def name_of_category(category: str, year: int) -> str:
     """Where the key is for records that belong to no scope."""
-    return f"category/{category}/{year}"
+    return f"{_CATEGORY}{category}/{year}"
+
+
+def is_scope_key(locator: Locator) -> bool:
+    """Whether this is where the key of a person, a home or another scope is."""
+    return (locator.place, locator.container) == ("own/", CONTAINER) and not locator.key.startswith(_CATEGORY)
+
+
+def fresh_key() -> bytes:
+    """A random key."""
+    return secrets.token_bytes(KEY_BYTES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +61,24 @@ class ScopeKeys:
         name = name_of(scope)
         return (await self.get([name]))[name]
 
+    async def find(self, scope: Scope) -> bytes | None:
+        """Return the key of a scope, None where none was ever made."""
+        held = await self.objects.read(name_of(scope))
+        return held.data if held else None
+
+    async def close(self, scope: Scope, at: datetime) -> None:
+        """Mark the key to go; the policy's row of this container destroys it. One that is not there needs nothing."""
+        held = await self.objects.read(name_of(scope))
+        if held is not None:
+            metadata = {**held.metadata, "closed_at": utc_text(at)}
+            await self.objects.replace(held.name, held.data, etag=held.etag, metadata=metadata)
+
     async def _one(self, name: str) -> bytes:
         held = await self.objects.read(name)
         if held is None:
             try:
-                fresh = secrets.token_bytes(KEY_BYTES)
-                await self.objects.create(name, fresh)
+                fresh = fresh_key()
+                await self.objects.create(name, fresh, metadata={"year": await self._year(name)})
             except ExistsError:
                 held = await self.objects.read(name)
                 if held is None:
@@ -60,3 +86,7 @@ class ScopeKeys:
             else:
                 return fresh
         return held.data
+
+    async def _year(self, name: str) -> str:
+        """The year of the log with which a new key goes at the latest."""
+        return name.rpartition("/")[2] if name.startswith(_CATEGORY) else str((await self.objects.now()).year)

@@ -17,12 +17,13 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PlainSerializer,
     PlainValidator,
     WithJsonSchema,
     model_validator,
 )
 
-from shared.model import parse_utc
+from shared.model import parse_utc, utc_text
 
 
 class _Strict(BaseModel):
@@ -48,7 +49,12 @@ Id = Annotated[str, Field(min_length=1, max_length=128)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,120}$")]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 Note = Annotated[str, Field(min_length=1, max_length=200)]
-Moment = Annotated[datetime, PlainValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
+Moment = Annotated[
+    datetime,
+    PlainValidator(_moment),
+    PlainSerializer(utc_text, when_used="json"),  # pydantic's own warns on standard error, with the value
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
 
 
 def one_of(form: BaseModel, *names: str) -> None:
@@ -128,6 +134,12 @@ class Restrict(_OfPerson):
     type: Literal["restrict"]
     until: Moment | None = None
 
+    @model_validator(mode="after")
+    def _of_somebody(self) -> Restrict:
+        if self.subject.visit is not None:
+            raise ValueError("a visit is nobody's record alone")
+        return self
+
 
 # ---------------------------------------------------------------- orders of operations
 
@@ -155,7 +167,7 @@ class Approve(_Order):
 
 
 class Pause(_Order):
-    """Stop the sweeps of a category, or with `requests` the work on requests, until they are resumed."""
+    """Stop the sweeps of a category, or with `erasures` the work on requests to erase, until they are resumed."""
 
     type: Literal["pause"]
     category: Id
@@ -163,7 +175,7 @@ class Pause(_Order):
 
 
 class Resume(_Order):
-    """Let a paused category, or `requests`, go on; what has expired meanwhile is caught up."""
+    """Let a paused category, or `erasures`, go on; what has expired meanwhile is caught up."""
 
     type: Literal["resume"]
     category: Id
@@ -222,6 +234,13 @@ class Resolve(_Order):
     subject: Subject | None = None
 
 
+class Replay(_Order):
+    """Erase again what a restored backup brought back; `backup_began` is when the oldest restored backup began."""
+
+    type: Literal["replay"]
+    backup_began: Moment
+
+
 class Dismiss(_Order):
     """Close a parked message: somebody has looked, and it is settled otherwise. `parked` is its id."""
 
@@ -259,9 +278,10 @@ class Doorbell(_Form):
     journal: str
 
 
-ByPeople = Erase | Restrict | Run | Approve | Pause | Resume | Hold | Release | Retry | Resolve | Dismiss
+ByPeople = Erase | Restrict | Run | Approve | Pause | Resume | Hold | Release | Retry | Resolve | Replay | Dismiss
 ByItself = Work | SliceOrder | Doorbell
 AnyMessage = ByPeople | ByItself
 FORMS: tuple[type[AnyMessage], ...] = (
-    Erase, Restrict, Run, Approve, Pause, Resume, Hold, Release, Retry, Resolve, Dismiss, Work, SliceOrder, Doorbell
+    Erase, Restrict, Run, Approve, Pause, Resume, Hold, Release, Retry, Resolve, Replay, Dismiss,
+    Work, SliceOrder, Doorbell,
 )  # fmt: skip

@@ -25,6 +25,7 @@ from shared.message_forms import (
     Hold,
     Pause,
     Release,
+    Replay,
     Resolve,
     Restrict,
     Resume,
@@ -38,8 +39,9 @@ from shared.message_forms import (
 from shared.model import utc_text
 
 __all__ = [
-    "Approve", "Dismiss", "Doorbell", "Erase", "Hold", "MessageError", "Pause", "Release", "Resolve", "Restrict",
-    "Resume", "Retry", "Run", "SliceOrder", "Subject", "Visit", "Work", "compose", "parse", "request_id_of",
+    "Approve", "Dismiss", "Doorbell", "Erase", "Hold", "MessageError", "Pause", "Release", "Replay", "Resolve",
+    "Restrict", "Resume", "Retry", "Run", "SliceOrder", "Subject", "Visit", "Work", "compose",
+    "parse", "remedy", "request_id_of",
 ]  # fmt: skip
 
 MAX_BYTES = 64 * 1024
@@ -48,7 +50,7 @@ _TYPES = tuple(form.model_fields["type"].annotation.__args__[0] for form in FORM
 _NOTE = "1 to 200 characters"
 _REMEDIES = {
     "version": "write the number 1",
-    "type": "write erase, restrict, run, approve, pause, resume, hold, release, retry, resolve or dismiss",
+    "type": "write erase, restrict, run, approve, pause, resume, hold, release, retry, resolve, replay or dismiss",
     "id": "give a random UUID (version 4) of your own, a new one for each message",
     "subject": "give exactly one of user_id, email, home_id, session_id, visit",
     "user_id": "give the user's internal id, 1 to 128 characters",
@@ -57,6 +59,7 @@ _REMEDIES = {
     "session_id": "give the session's id, 1 to 128 characters",
     "visit": "give ip, since and until, in this order of time; once",
     "ip": "give one IP address",
+    "restrict": "give user_id, email, home_id or session_id: lines of the web log go after their period in any case",
     "erase": "decision_on_members goes with home_id only, and one visit is enough",
     "decision_on_members": f"only with home_id: say what was decided about its members, {_NOTE}",
     "requested_by": f"say who asked, {_NOTE}",
@@ -64,6 +67,7 @@ _REMEDIES = {
     "received_at": "give RFC 3339 with an offset, not in the future, such as 2026-01-31T09:30:00Z",
     "since": "give RFC 3339 with an offset, such as 2026-01-31T09:30:00Z",
     "until": "give RFC 3339 with an offset, such as 2026-01-31T09:30:00Z",
+    "backup_began": "give RFC 3339 with an offset, such as 2026-01-31T09:30:00Z",
     "by": f"say who orders it, {_NOTE}",
     "owner": f"say who answers for the hold, {_NOTE}",
     "reason": f"say why, {_NOTE}",
@@ -128,9 +132,13 @@ def _explain(error: ValidationError | RecursionError) -> str:
         if each["type"] == "extra_forbidden":  # the name is the sender's: it may be anything, so it is not repeated
             findings.append(f"{'.'.join(path[:-1])}: has a field that is unknown here; remove it")
         else:
-            remedy = _HOLD_ID if (kind, known) == ("release", "hold") else _REMEDIES.get(known or "", NOT_OURS)
-            findings.append(f"{'.'.join(path)}: {remedy}")
+            findings.append(f"{'.'.join(path)}: {remedy(kind, known or '')}")
     return "; ".join(dict.fromkeys(findings))
+
+
+def remedy(kind: str, field: str) -> str:
+    """What to write into a field of a message of this type."""
+    return _HOLD_ID if (kind, field) == ("release", "hold") else _REMEDIES.get(field, NOT_OURS)
 
 
 def request_id_of(body: bytes) -> str | None:

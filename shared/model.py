@@ -165,9 +165,9 @@ class Erased:
 
 @dataclass(frozen=True, kw_only=True)
 class ErasedRecoverable:
-    """Deleted, but the store keeps a copy until the time given."""
+    """Deleted, but the store keeps a copy until the time given; None: until somebody deletes it, no clock does."""
 
-    until: datetime
+    until: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,10 +204,10 @@ class Blocked:
 
 @dataclass(frozen=True, kw_only=True)
 class Retained:
-    """A law keeps the record until the time given."""
+    """A law keeps the record until the time given; None where the record does not say when that is."""
 
     law: str
-    until: datetime
+    until: datetime | None
 
 
 Outcome = Erased | ErasedRecoverable | Left | AlreadyGone | Renewed | Held | Blocked | Retained

@@ -11,15 +11,9 @@ from typing import Any
 
 from shared import audit
 from shared.deletion import Gate, new_intent_id
-from shared.documents import Form
+from shared.documents import Outgoing
 
-
-class Outgoing(Form):
-    """An event that is still to be posted, byte for byte, and the log year it belongs to."""
-
-    intent: str
-    log: str
-    event: str
+__all__ = ["Outgoing", "outgoing", "post"]
 
 
 def outgoing(
@@ -30,15 +24,19 @@ def outgoing(
     *,
     subject: str | None = None,
     intent: str | None = None,
+    policy: str | None = None,
 ) -> Outgoing:
-    """An event about anything but a record. `subject` is a pseudonym; `intent` is its id, else a random one."""
+    """An event about anything but a record. `subject` is a pseudonym; `intent` is its id, else a random one.
+
+    `policy` is the digest of the policy that it happened under, else today's.
+    """
     intent = intent or new_intent_id()
     event = audit.plain_event(
         kind,
         event_id=f"{intent}/0",
         source=gate.source,
         time=time,
-        policy_digest=gate.policy.digest,
+        policy_digest=policy or gate.policy.digest,
         subject=subject,
         data=data,
     )

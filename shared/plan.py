@@ -1,7 +1,8 @@
-"""What the planner does next for one category: pure, from the latest run and the time.
+"""What the planner does next for one category, and how much a run may find: pure, from the latest run and the time.
 
 A run is due when the cadence has passed since the last one started; a missed one is caught up by the next, whose cutoff
-covers it. An unfinished run is never overtaken: its unfinished slices are sent again instead.
+covers it. An unfinished run is never overtaken: its unfinished slices are sent again instead. While a category is
+paused nothing is started or queued, and a run that found more than its cap has nothing queued until it is approved.
 """
 
 from __future__ import annotations
@@ -10,9 +11,38 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from statistics import median
 
-from shared.policy import Category
-from shared.runs import Current, SliceProgress
+from shared.policy import Category, Follows, OwnStore, Rule
+from shared.runs import Current, Pause, SliceProgress
+
+# ---------------------------------------------------------------- how much a run may find
+
+FEWEST_RUNS = 5
+"""With fewer finished runs than this there is nothing to compare a run with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caps:
+    """How much a run may find without anybody's approval, in records, or persons and homes where those are erased.
+
+    `absolute` holds for every category that has no cap of its own. `factor` times the median of the earlier runs is
+    the other bound, but never less than `floor`.
+    """
+
+    absolute: int = 100_000
+    factor: int = 10
+    floor: int = 1_000
+
+    def of(self, category: Category, history: Sequence[int]) -> int:
+        """The cap of the category's next run; `history` is what the latest finished ones found expired."""
+        absolute = self.absolute if category.cap is None else category.cap
+        if len(history) < FEWEST_RUNS:
+            return absolute
+        return min(absolute, max(self.floor, int(self.factor * median(history))))
+
+
+# ---------------------------------------------------------------- what comes next
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +67,17 @@ class Finish:
 
 @dataclass(frozen=True, kw_only=True)
 class Post:
-    """The finished run's event is still in the outbox."""
+    """An event of the run is still in the outbox."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paused:
+    """There would be something to start or to queue, and the category is paused."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unapproved:
+    """The run found more than its cap, and waits for approval."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +86,7 @@ class Wait:
 
 
 JITTER = timedelta(seconds=30)  # half a tick: ticks come a little early or late, and none may be missed for that
-Step = Start | Queue | Finish | Post | Wait
+Step = Start | Queue | Finish | Post | Paused | Unapproved | Wait
 
 
 def decide(
@@ -54,24 +94,32 @@ def decide(
     current: Current | None,
     progress: Sequence[SliceProgress],
     *,
+    pause: Pause | None,
     now: datetime,
     resend_after: timedelta,
     forced: bool,
 ) -> Step:
     """The next step. `progress` has one entry per slice of the current run; `forced` starts before the cadence."""
-    if current is None:
-        return Start()
-    if current.outbox is not None:
+    paused = pause is not None and pause.paused
+    if current is not None and current.outbox:
         return Post()
-    if current.finished is not None:
-        due = category.cadence.after(current.started) <= now + JITTER
-        return Start() if due or forced else Wait()
+    if current is None or current.finished is not None:
+        due = current is None or category.cadence.after(current.started) <= now + JITTER
+        if not due and not forced:
+            return Wait()
+        return Paused() if paused else Start()
+    if current.approval == "waiting":
+        return Unapproved()
     unfinished = tuple(number for number, each in enumerate(progress) if not each.done)
     if not unfinished:
         return Finish(totals=total(progress))
+    if paused:
+        return Paused()
     if current.queued is None:
         return Queue(slices=unfinished, attempt=current.attempt)
-    if current.queued + resend_after <= now:
+    # What was queued before a pause may have met it, and was left alone: it is sent again, once for each resumption.
+    resumed = pause is not None and pause.resumed_at != current.resumed_at
+    if resumed or current.queued + resend_after <= now:
         return Queue(slices=unfinished, attempt=current.attempt + 1)
     return Wait()
 
@@ -91,3 +139,10 @@ def total(progress: Sequence[SliceProgress]) -> SliceProgress:
         outcomes=outcomes,
         strange=strange,
     )
+
+
+def swept_rules(category: Category) -> list[Rule]:
+    """The rules that runs carry out: none where another category takes the records along, or role ledger deletes."""
+    if isinstance(category.store, OwnStore) and category.store.swept_by == "ledger":
+        return []
+    return [rule for rule in category.rules if not isinstance(rule.start, Follows)]

@@ -377,6 +377,15 @@ class Policy:
         message = "the policy has no such category; `retention policy show` lists them"
         raise PolicyError(message)
 
+    def line_finders(self) -> Mapping[str, Line]:
+        """How the lines of a log are found, by category."""
+        return {
+            category.id: each
+            for category in self.categories
+            for each in category.find.values()
+            if isinstance(each, Line)
+        }
+
     def enforced(self) -> tuple[Category, ...]:
         """The categories that the program carries out now, in the order of the file."""
         return tuple(category for category in self.categories if category.status == "enforced")

@@ -12,18 +12,18 @@ from datetime import timedelta
 from difflib import get_close_matches
 from itertools import chain
 
+from shared import policy_finders
+from shared.containers import OWN_CONTAINERS
 from shared.model import ScopeKind
 from shared.policy import (
     BlobStore,
     Category,
     CosmosStore,
     Empty,
-    FieldIs,
     Follows,
     Member,
     Name,
     NameOrStored,
-    NamePart,
     OwnStore,
     Promise,
     Row,
@@ -31,6 +31,7 @@ from shared.policy import (
     Store,
     Stored,
 )
+from shared.policy_finders import no_placeholder, one_of, unfit
 from shared.strict_yaml import Place, Remark
 
 _STARTS = {
@@ -38,11 +39,8 @@ _STARTS = {
     "cosmos": ("field", "year-end", "touched", "empty", "follows"),
     "own": ("stored", "field", "year-end", "follows"),
 }
-_FINDERS: Mapping[str, tuple[str, ...]] = {
-    "blob": ("name-part", "line"),
-    "cosmos": ("partition", "field", "member"),
-    "own": (),
-}
+_SUBJECTS = (ScopeKind.PERSON, ScopeKind.HOME)
+_OF_LEDGER = {container.name for container in OWN_CONTAINERS if container.swept_by == "ledger"}
 
 Categories = Mapping[int, Category]
 Promises = Mapping[int, Promise]
@@ -57,14 +55,16 @@ def mistakes(categories: Categories, promises: Promises, *, ids: AbstractSet[str
     for number, category in categories.items():
         place = ("categories", number)
         yield from _category(category, place)
-        yield from _finders(category, place)
+        yield from _law(category, place)
+        yield from _own(category, place)
+        yield from policy_finders.mistakes(category, place)
         for position, rule in enumerate(category.rules):
             yield from _rule(category, rule, (*place, "rules", position))
     yield from _follows(categories, ids)
     yield from _repeated(categories, promises)
     yield from _shared_containers(categories)
     if len(categories) == len(ids):
-        yield from _homes_of_persons(categories)
+        yield from policy_finders.homes_of_persons(categories)
 
 
 def warnings(categories: Categories, promises: Promises) -> Iterator[Remark]:
@@ -95,40 +95,56 @@ def _category(category: Category, place: Place) -> Iterator[Remark]:
     ):
         text = "only items that belong to a person can name one; remove it, or write belongs_to: person"
         yield Remark(place=(*place, "identifies"), text=text)
+    swept = [rule for rule in category.rules if not isinstance(rule.start, Follows)]
+    if category.cap is not None and not swept:
+        yield Remark(place=(*place, "cap"), text="no sweep runs here by a start of its own: nothing to cap; remove it")
 
 
-def _finders(category: Category, place: Place) -> Iterator[Remark]:
-    if category.belongs_to is not None and category.belongs_to not in category.find:
-        text = f"says not how a {category.belongs_to}'s records are found; add {category.belongs_to} here"
-        yield Remark(place=(*place, "find"), text=text)
-    for kind, finder in category.find.items():
-        here = (*place, "find", str(kind))
-        fitting = _FINDERS[category.store.kind]
-        if finder.by not in fitting:
-            yield _unfit(finder.by, category.store, fitting, (*here, "by"))
-        elif (
-            isinstance(finder, NamePart)
-            and isinstance(category.store, BlobStore)
-            and finder.field not in category.store.layout.fields
-        ):
-            yield _no_placeholder(finder.field, category.store.layout.fields, (*here, "field"))
+def _law(category: Category, place: Place) -> Iterator[Remark]:
+    if not category.law:
+        return
+    if not category.find:
+        text = "nobody can ask for these records, so nothing is kept by law; add find, or remove it"
+        yield Remark(place=(*place, "law"), text=text)
+    if ScopeKind.VISIT in category.find:
+        text = "a log that a law keeps cannot lose a visit's lines; remove find.visit, or law"
+        yield Remark(place=(*place, "law"), text=text)
+    if not category.rules or any(isinstance(rule.start, Follows) for rule in category.rules):
+        text = "an answer says until when a law keeps a record; give each rule a start that the record tells"
+        yield Remark(place=(*place, "law"), text=text)
+    for position, rule in enumerate(category.rules):
+        if rule.action == "erase-subject":
+            text = "a law keeps these records against an erasure; write delete, or remove law"
+            yield Remark(place=(*place, "rules", position, "action"), text=text)
+
+
+def _own(category: Category, place: Place) -> Iterator[Remark]:
+    store = category.store
+    if not isinstance(store, OwnStore):
+        return
+    if store.container in _OF_LEDGER and store.swept_by != "ledger":
+        text = f"role ledger alone deletes in {store.container}; add swept_by: ledger"
+        yield Remark(place=(*place, "store", "container"), text=text)
+    if category.cap is not None and store.swept_by == "ledger":
+        yield Remark(place=(*place, "cap"), text="no sweep runs where role ledger deletes: nothing to cap; remove it")
 
 
 def _rule(category: Category, rule: Rule, place: Place) -> Iterator[Remark]:
     store, start = category.store, rule.start
     fitting = _STARTS[store.kind]
     if start.from_ not in fitting:
-        yield _unfit(start.from_, store, fitting, (*place, "start", "from"))
+        yield unfit(start.from_, store, fitting, (*place, "start", "from"))
     elif isinstance(start, (Name, NameOrStored)) and isinstance(store, BlobStore):
         if start.field not in store.layout.times:
-            yield _no_placeholder(start.field, tuple(store.layout.times), (*place, "start", "field"))
+            yield no_placeholder(start.field, tuple(store.layout.times), (*place, "start", "field"))
     elif isinstance(start, Empty) and Member(by="member", field=start.field) not in category.find.values():
         text = f'nobody ever leaves "{start.field}"; add find.person: {{by: member, field: {start.field}}}'
         yield Remark(place=(*place, "start", "field"), text=text)
     if rule.where is not None and not isinstance(store, CosmosStore):
         yield Remark(place=(*place, "where"), text="only items have properties; remove it, or write kind: cosmos")
-    if rule.action == "erase-subject" and category.belongs_to is None:
-        yield Remark(place=(*place, "action"), text="there is no subject to erase; add belongs_to to the category")
+    if rule.action == "erase-subject" and category.belongs_to not in _SUBJECTS:
+        text = f"there is no subject to erase; write belongs_to: {one_of(_SUBJECTS)} in the category"
+        yield Remark(place=(*place, "action"), text=text)
 
 
 def _slow(category: Category, place: Place) -> Iterator[Remark]:
@@ -142,16 +158,6 @@ def _slow(category: Category, place: Place) -> Iterator[Remark]:
         if isinstance(rule.start, Stored):
             text = "a start that no name tells: a sweep lists the whole container; write from: name-or-stored"
             yield Remark(place=(*place, "rules", position, "start"), text=text)
-
-
-def _no_placeholder(name: str, present: tuple[str, ...], place: Place) -> Remark:
-    names = ", ".join(present) or "none of this kind"
-    return Remark(place=place, text=f'the layout has no such placeholder "{name}"; it has {names}')
-
-
-def _unfit(word: str, store: Store, fitting: tuple[str, ...], place: Place) -> Remark:
-    remedy = f"write {' or '.join(fitting)}" if fitting else "remove it"
-    return Remark(place=place, text=f'"{word}" does not fit a store of kind {store.kind}; {remedy}')
 
 
 # ---------------------------------------------------------------- between categories
@@ -230,18 +236,3 @@ def _shared_containers(categories: Categories) -> Iterator[Remark]:
         if uses[where(category.store)] > 1 and not all(rule.where for rule in category.rules):
             text = "another category uses this container too; say with where, in each rule, which records are whose"
             yield Remark(place=("categories", number, "store", "container"), text=text)
-
-
-def _homes_of_persons(categories: Categories) -> Iterator[Remark]:
-    membership = any(
-        category.belongs_to is ScopeKind.HOME and isinstance(category.find.get(ScopeKind.PERSON), Member)
-        for category in categories.values()
-    )
-    for number, category in categories.items():
-        if (
-            category.belongs_to is ScopeKind.HOME
-            and isinstance(category.find.get(ScopeKind.PERSON), FieldIs)
-            and not membership
-        ):
-            text = "no category tells which homes a person has; add one of homes with find.person: {by: member, ...}"
-            yield Remark(place=("categories", number, "find", "person"), text=text)

@@ -1,19 +1,28 @@
-"""What is kept of a run: the run document (create-only), its slices' progress, and the category's current run.
+"""What is kept of runs: the run documents, their slices' progress, each category's current run, and its pause.
 
-Names in the container `runs`: `<category>/current` (mutable), `<category>/<run>/run` (create-only),
-`<category>/<run>/slice/<n>` (mutable, one worker at a time). No progress lives anywhere else.
+Names in the container `runs`: `<category>/current` and `<category>/paused` (mutable, they stay),
+`<category>/<run>/run` (written once), `<category>/<run>/slice/<n>` (mutable, one worker at a time). No progress lives
+anywhere else. What is over has its end in the metadata `ended_at`: by that the container's own retention takes it, and
+so never the document of a run in progress.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
 
 from pydantic import AwareDatetime
 
 from shared.documents import Form, Version, read, write
 from shared.errors import ExistsError
+from shared.model import utc_text
+from shared.outbox import Outgoing
 from shared.stores.interface import ObjectStore
+
+REMEMBERED = 20
+"""So many runs, and so many orders, a document remembers."""
 
 
 class PlannedSlice(Form):
@@ -53,19 +62,55 @@ class SliceProgress(Form):
 
 
 class Current(Form):
-    """The category's latest run. `queued` is when its messages were last sent, None before they were.
+    """The category's latest run.
 
-    `outbox` is the event of the finished run, until it has been posted.
+    `queued` is when its messages were last sent, None before they were, and `resumed_at` the latest resumption of the
+    category by then.
+
+    `found` is what it found before anything was queued, `cap` + 1 standing for more than the cap; beyond the cap its
+    `approval` is waiting until somebody gives it. `approved_by` is free text, and stays here.
+
+    `history` has what the last REMEMBERED finished runs found expired, the latest last; `orders` the ids of the
+    messages that were carried out here, so that one that is delivered again changes nothing. `outbox` has the events
+    that are still to be posted.
     """
 
     run: str
     started: AwareDatetime
     slices: int
+    found: int = 0
+    cap: int | None = None
+    approval: Literal["waiting", "given"] | None = None
+    approved_at: AwareDatetime | None = None
+    approved_by: str = ""
     attempt: int = 1
     queued: AwareDatetime | None = None
+    resumed_at: AwareDatetime | None = None
     finished: AwareDatetime | None = None
     totals: SliceProgress | None = None
-    outbox: str | None = None
+    history: tuple[int, ...] = ()
+    orders: tuple[str, ...] = ()
+    outbox: tuple[Outgoing, ...] = ()
+
+
+ERASURES = "erasures"
+"""What is paused under this name, in place of a category's, is the work on requests to erase."""
+
+
+class Pause(Form):
+    """Whether a category (or ERASURES) is paused, since when, who said so and why; when it was resumed.
+
+    `orders` and `outbox` are as in Current.
+    """
+
+    paused: bool
+    since: AwareDatetime
+    by: str
+    reason: str
+    resumed_at: AwareDatetime | None = None
+    resumed_by: str = ""
+    orders: tuple[str, ...] = ()
+    outbox: tuple[Outgoing, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,29 +127,61 @@ class Runs:
         """Write it over the version read. Raises ChangedError or ExistsError when another planner was faster."""
         return await write(self.objects, f"{category}/current", value, etag)
 
+    async def pause(self, category: str) -> Version[Pause] | None:
+        """Whether the category is paused, and how that came; None when nobody has ever paused it."""
+        return await read(self.objects, f"{category}/paused", Pause)
+
+    async def set_pause(self, category: str, value: Pause, etag: str | None) -> str:
+        """Write it over the version read. Raises ChangedError or ExistsError when somebody else was faster."""
+        return await write(self.objects, f"{category}/paused", value, etag)
+
+    async def paused(self, category: str) -> bool:
+        """Whether the category is paused now."""
+        held = await self.pause(category)
+        return held is not None and held.value.paused
+
     async def add(self, document: RunDocument) -> RunDocument:
         """Write a run document once; a rival's of the same id stands and is returned."""
-        name = f"{document.category}/{document.run}/run"
         try:
-            await write(self.objects, name, document, None)
+            await write(self.objects, _run(document.category, document.run), document, None)
         except ExistsError:
             return (await self.document(document.category, document.run)) or document
         return document
 
     async def document(self, category: str, run: str) -> RunDocument | None:
         """A run as it was planned."""
-        held = await read(self.objects, f"{category}/{run}/run", RunDocument)
+        held = await read(self.objects, _run(category, run), RunDocument)
         return held.value if held else None
+
+    async def end(self, category: str, run: str, at: datetime) -> None:
+        """Note on the run's document when it ended. Safe to repeat; nothing where there is none."""
+        held = await read(self.objects, _run(category, run), RunDocument)
+        if held is not None:
+            await write(self.objects, _run(category, run), held.value, held.etag, metadata=_ended(at))
 
     async def progress(self, category: str, run: str, number: int) -> Version[SliceProgress]:
         """A slice's progress; a fresh one before a worker began."""
         held = await read(self.objects, _slice(category, run, number), SliceProgress)
         return held or Version(value=SliceProgress(), etag=None)
 
-    async def set_progress(self, category: str, run: str, number: int, value: SliceProgress, etag: str | None) -> str:
-        """Write it over the version read. Raises ChangedError or ExistsError when another worker was faster."""
-        return await write(self.objects, _slice(category, run, number), value, etag)
+    async def set_progress(
+        self, category: str, run: str, number: int, value: SliceProgress, etag: str | None, *, at: datetime
+    ) -> str:
+        """Write it, at the time `at`, over the version read.
+
+        Raises ChangedError or ExistsError when another worker was faster.
+        """
+        metadata = _ended(at) if value.done else None
+        return await write(self.objects, _slice(category, run, number), value, etag, metadata=metadata)
+
+
+def _run(category: str, run: str) -> str:
+    return f"{category}/{run}/run"
 
 
 def _slice(category: str, run: str, number: int) -> str:
     return f"{category}/{run}/slice/{number:04d}"
+
+
+def _ended(at: datetime) -> dict[str, str]:
+    return {"ended_at": utc_text(at)}

@@ -1,167 +1,66 @@
-"""Wiring: from the settings to the use cases with real stores behind them. The only file that builds clients.
-
-Clients are built when a role first needs them and live as long as the process; nothing is built at import.
-"""
+"""Wiring: from the settings to the use cases with real stores behind them."""
 
 from __future__ import annotations
 
 import asyncio
 import weakref
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any, Self
-
-from azure.core.exceptions import AzureError
-from azure.cosmos.aio import CosmosClient
-from azure.servicebus.aio import ServiceBusClient
-from azure.storage.blob.aio import BlobServiceClient
 
 from shared.config import Config
-from shared.containers import OWN_CONTAINERS
+from shared.connections import Connections
+from shared.control import Control
+from shared.dead_letters import DeadLetters
 from shared.deletion import Gate
-from shared.errors import ConfigError
+from shared.door import Door
+from shared.holding import Holding
 from shared.holds import Holds
 from shared.journal import Journals
 from shared.keys import ScopeKeys
 from shared.ledger.checkpoint import Signer
 from shared.ledger.head import Ledger
-from shared.policy import Policy
-from shared.policy_file import load
-from shared.requests.documents import Parking, Requests
+from shared.ledger.reader import Live, sealed
+from shared.ledger.retire import Retirement
+from shared.liveness import Heartbeats
+from shared.overdue import Overseer
+from shared.parking import Parking
+from shared.plan import Caps
+from shared.planner import Planner
+from shared.requests.close import Closer
+from shared.requests.decide import Decisions
+from shared.requests.documents import Requests
 from shared.requests.erase import Eraser
 from shared.requests.intake import Intake
+from shared.requests.rate import Rate
+from shared.requests.register import Register
+from shared.requests.replay import Replays
+from shared.requests.work import Tools
 from shared.runs import Runs
-from shared.stores.blob import BlobObjects, retry_policy
-from shared.stores.blob_records import BlobRecords
-from shared.stores.cosmos_records import CosmosRecords, translate
-from shared.stores.interface import RecordStore
-from shared.stores.servicebus import BusSender
 from shared.sweep import Sweeps
 from shared.watch import Watch
 
-TOPIC = "audit"
 
-
-class Product:
+class Product(Connections):
     """Everything, built on demand. Use `async with`, or `close` it."""
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self._stack = AsyncExitStack()
-        self._blobs: dict[str, BlobServiceClient] = {}
-        self._senders: dict[str, BusSender] = {}
-        self._cosmos: CosmosClient | None = None
-
-    async def __aenter__(self) -> Self:
-        """Connect what must be connected before its first use: Cosmos DB, where it is configured."""
-        if self.config.has("COSMOS_MAIN"):
-            try:
-                self._cosmos = await self._stack.enter_async_context(self._cosmos_client())
-            except ValueError:
-                raise ConfigError("setting COSMOS_MAIN is no connection string of a Cosmos DB account") from None
-            except AzureError as error:
-                raise translate(error) from None
-        return self
-
-    def _cosmos_client(self) -> CosmosClient:
-        how, where = self.config.connection("COSMOS_MAIN", "accountEndpoint")
-        if how == "identity":
-            return CosmosClient(where, credential=self._credential("COSMOS_MAIN"))
-        local = "//127.0.0.1" in where or "//localhost" in where
-        return CosmosClient.from_connection_string(where, enable_endpoint_discovery=not local)
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close every client."""
-        for sender in self._senders.values():
-            await sender.close()
-        await self._stack.aclose()
-
-    # ------------------------------------------------------------ clients
-
-    def _credential(self, connection: str) -> Any:
-        from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415 - slow to import, unneeded with keys
-
-        credential = DefaultAzureCredential(managed_identity_client_id=self.config.client_id(connection))
-        self._stack.push_async_callback(credential.close)
-        return credential
-
-    def blobs(self, setting: str) -> BlobServiceClient:
-        """The account that a setting names."""
-        if setting not in self._blobs:
-            how, where = self.config.connection(setting, "serviceUri")
-            try:
-                if how == "identity":
-                    credential = self._credential(setting)
-                    client = BlobServiceClient(where, credential=credential, retry_policy=retry_policy())
-                else:
-                    client = BlobServiceClient.from_connection_string(where, retry_policy=retry_policy())
-            except ValueError:
-                raise ConfigError(f"setting {setting} is no connection string of a storage account") from None
-            self._stack.push_async_callback(client.close)
-            self._blobs[setting] = client
-        return self._blobs[setting]
-
-    @cached_property
-    def bus(self) -> ServiceBusClient:
-        """Service Bus."""
-        how, where = self.config.connection("ServiceBus", "fullyQualifiedNamespace")
-        try:
-            if how == "identity":
-                client = ServiceBusClient(where, credential=self._credential("ServiceBus"))
-            else:
-                client = ServiceBusClient.from_connection_string(where)
-        except ValueError:
-            raise ConfigError("setting ServiceBus is no connection string of a Service Bus namespace") from None
-        self._stack.push_async_callback(client.close)
-        return client
-
-    def queue(self, name: str) -> BusSender:
-        """The sender to a queue."""
-        if name not in self._senders:
-            self._senders[name] = BusSender(self.bus, queue=name)
-        return self._senders[name]
-
-    def topic(self) -> BusSender:
-        """The sender to topic `audit`."""
-        if TOPIC not in self._senders:
-            kind = "application/cloudevents-batch+json"
-            self._senders[TOPIC] = BusSender(self.bus, topic=TOPIC, content_type=kind)
-        return self._senders[TOPIC]
-
-    def own(self, name: str) -> BlobObjects:
-        """One of the product's own containers."""
-        container = next(c for c in OWN_CONTAINERS if c.name == name)
-        return BlobObjects(self.blobs(container.account).get_container_client(container.name))
-
-    @cached_property
-    def stores(self) -> dict[str, RecordStore]:
-        """The governed data, by `<kind>/<account>`: those accounts that are configured."""
-        most = self.config.number("RETENTION_CONCURRENCY")
-        stores: dict[str, RecordStore] = {}
-        for account in ("data", "backup"):
-            setting = f"BLOB_{account.upper()}"
-            if self.config.has(setting):
-                stores[f"blob/{account}"] = BlobRecords(service=self.blobs(setting), account=account, concurrency=most)
-        if self._cosmos is not None:
-            database = self._cosmos.get_database_client(self.config.text("COSMOS_MAIN_DATABASE"))
-            stores["cosmos/main"] = CosmosRecords(database=database, account="main", concurrency=most)
-        return stores
-
-    # ------------------------------------------------------------ use cases
-
-    @cached_property
-    def policy(self) -> Policy:
-        """The policy."""
-        return load(self.config.policy_file)
 
     @cached_property
     def keys(self) -> ScopeKeys:
         """The scope keys."""
         return ScopeKeys(objects=self.own("scope-keys"), concurrency=self.config.number("RETENTION_CONCURRENCY"))
+
+    @cached_property
+    def runs(self) -> Runs:
+        """What is kept of runs."""
+        return Runs(objects=self.own("runs"))
+
+    @property
+    def caps(self) -> Caps:
+        """How much a run may find without approval."""
+        return Caps(
+            absolute=self.config.number("RETENTION_CAP"),
+            factor=self.config.number("RETENTION_CAP_FACTOR"),
+            floor=self.config.number("RETENTION_CAP_FLOOR"),
+        )
 
     @cached_property
     def gate(self) -> Gate:
@@ -179,19 +78,48 @@ class Product:
 
     @cached_property
     def sweeps(self) -> Sweeps:
-        """Planner and workers."""
+        """The workers of slices."""
         return Sweeps(
             policy=self.policy,
             stores=self.stores,
             gate=self.gate,
-            runs=Runs(objects=self.own("runs")),
+            runs=self.runs,
             sweeps=self.queue("sweeps"),
             requests=self.queue("requests"),
             clock=utc_now,
-            resend_after=timedelta(seconds=self.config.number("RETENTION_RESEND_AFTER")),
-            most_slices=self.config.number("RETENTION_SLICES"),
             unit=self.config.number("RETENTION_UNIT"),
         )
+
+    @cached_property
+    def planner(self) -> Planner:
+        """The planner of runs."""
+        return Planner(
+            policy=self.policy,
+            stores=self.stores,
+            gate=self.gate,
+            runs=self.runs,
+            sweeps=self.queue("sweeps"),
+            heartbeats=self.heartbeats,
+            clock=utc_now,
+            resend_after=timedelta(seconds=self.config.number("RETENTION_RESEND_AFTER")),
+            most_slices=self.config.number("RETENTION_SLICES"),
+            caps=self.caps,
+        )
+
+    @cached_property
+    def control(self) -> Control:
+        """Approval, pause and resume."""
+        return Control(policy=self.policy, runs=self.runs, gate=self.gate)
+
+    @cached_property
+    def holding(self) -> Holding:
+        """Holds: adding, releasing, settling."""
+        return Holding(gate=self.gate)
+
+    @cached_property
+    def rate(self) -> Rate:
+        """The bound of requests in an hour."""
+        return Rate(objects=self.own("runs"), most=self.config.number("RETENTION_REQUESTS_PER_HOUR"))
 
     @cached_property
     def requests(self) -> Requests:
@@ -204,30 +132,88 @@ class Product:
         return Parking(objects=self.own("parking"), gate=self.gate)
 
     @cached_property
+    def dead_letters(self) -> DeadLetters:
+        """The dead letters of the pipeline's own messages."""
+        return DeadLetters(runs=self.runs, requests=self.requests, parking=self.parking, clock=utc_now)
+
+    @cached_property
+    def heartbeats(self) -> Heartbeats:
+        """The heartbeats."""
+        return Heartbeats(objects=self.own("heartbeats"))
+
+    @cached_property
+    def overseer(self) -> Overseer:
+        """The independent look at what is overdue."""
+        return Overseer(
+            policy=self.policy,
+            stores=self.stores,
+            holds=Holds(objects=self.own("holds")),
+            heartbeats=self.own("heartbeats"),
+            concurrency=self.config.number("RETENTION_CONCURRENCY"),
+        )
+
+    @cached_property
+    def tools(self) -> Tools:
+        """What all work on requests needs."""
+        return Tools(
+            policy=self.policy,
+            stores=self.stores,
+            gate=self.gate,
+            requests=self.requests,
+            clock=utc_now,
+            unit=self.config.number("RETENTION_UNIT"),
+        )
+
+    @cached_property
+    def register(self) -> Register:
+        """The register of erased scopes."""
+        return Register(objects=self.own("register"))
+
+    @cached_property
     def intake(self) -> Intake:
-        """The intake of requests."""
+        """The intake of people's requests."""
         return Intake(
             policy=self.policy,
             stores=self.stores,
             requests=self.requests,
             work=self.queue("requests-work"),
-            sweeps=self.sweeps,
+            log_size=self._log_size,
+            restrict=self.holding.restrict,
+            paused=self.control.paused,
+            admit=self.rate.admit,
+            clock=utc_now,
+        )
+
+    @cached_property
+    def door(self) -> Door:
+        """The door of queue `requests`."""
+        return Door(
+            intake=self.intake,
+            decisions=Decisions(requests=self.requests, intake=self.intake, clock=utc_now),
+            replays=Replays(
+                register=self.register, requests=self.requests, intake=self.intake, log_size=self._log_size
+            ),
+            planner=self.planner,
+            holding=self.holding,
+            control=self.control,
+            parking=self.parking,
             clock=utc_now,
         )
 
     @cached_property
     def eraser(self) -> Eraser:
-        """The erasure of persons and homes."""
+        """The erasure of people, homes and what else can be asked about."""
         return Eraser(
-            policy=self.policy,
-            stores=self.stores,
-            gate=self.gate,
-            requests=self.requests,
-            work=self.queue("requests-work"),
-            register=self.own("register"),
-            clock=utc_now,
-            unit=self.config.number("RETENTION_UNIT"),
+            tools=self.tools, work=self.queue("requests-work"), register=self.register, paused=self.control.paused
         )
+
+    @cached_property
+    def closer(self) -> Closer:
+        """The closing of requests, with their receipts."""
+        return Closer(tools=self.tools, register=self.register, receipts=self.own("receipts"), ledger=self.ledger)
+
+    async def _log_size(self, year: str) -> int:
+        return await sealed(Live(ledger=self.ledger, year=year))
 
     @cached_property
     def watch(self) -> Watch:
@@ -246,6 +232,16 @@ class Product:
             tiles=self.own("audit-log"),
             state=self.own("audit-state"),
             journals=self.own("journals"),
+        )
+
+    @cached_property
+    def retirement(self) -> Retirement:
+        """The dropping of logs whose period is over."""
+        return Retirement(
+            ledger=self.ledger,
+            policy=self.policy,
+            doorbell=self.queue("ledger"),
+            source=f"//{self.config.text('LEDGER_ORIGIN')}",
         )
 
     def signer(self, year: str) -> Signer:

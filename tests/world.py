@@ -8,7 +8,7 @@ compared with it; `Steps` lets a test crash, or let a rival run, at any call of 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,35 +18,57 @@ from uuid import UUID, uuid4
 from disturbances import CrashError, Steps
 
 from shared import audit, messages
+from shared.containers import OWN_CONTAINERS
+from shared.control import Control
+from shared.dead_letters import SWEEPS, WORK, DeadLetters
 from shared.deletion import Gate
+from shared.door import Door
 from shared.errors import PermanentError, RetentionError, TransientError
-from shared.holds import Hold, Holds
+from shared.holding import Holding
+from shared.holds import NOTE, Hold, Holds
 from shared.journal import Journals
 from shared.keys import ScopeKeys, name_of, name_of_category
 from shared.ledger.checkpoint import Signer
 from shared.ledger.head import Ledger
 from shared.ledger.log import append, years
-from shared.ledger.reader import Live, entries
+from shared.ledger.reader import Live, entries, sealed
 from shared.ledger.seal import seal
+from shared.liveness import Heartbeats
 from shared.model import Locator, Record, Scope, ScopeKind
+from shared.overdue import Overseer
+from shared.parking import Parking
+from shared.parking import entries as parked_entries
+from shared.plan import Caps
+from shared.planner import Planner
 from shared.policy import Category
 from shared.policy_file import load
-from shared.requests.documents import Parking, RequestDocument, Requests, State
+from shared.requests.close import Closer
+from shared.requests.decide import Decisions
+from shared.requests.documents import RequestDocument, Requests, State
 from shared.requests.erase import Eraser
 from shared.requests.intake import Intake
+from shared.requests.rate import Rate
+from shared.requests.register import Register
+from shared.requests.replay import Replays
+from shared.requests.work import Tools
 from shared.runs import Runs
 from shared.stores.interface import Answer
 from shared.stores.memory import MemoryObjects
+from shared.stores.memory_own import MemoryOwn
 from shared.stores.memory_records import MemoryRecords
+from shared.stores.own_records import PLACE, Container, OwnRecords
 from shared.sweep import Sweeps
 from shared.watch import Watch
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+CAPS = Caps()
 POLICY = load(Path(__file__).parents[1] / "policy.yaml")
-OWN = ("journals", "holds", "keys", "runs", "requests", "register", "parking", "tiles", "state")
+SWEPT = {c.name: c.name.removeprefix("scope-") for c in OWN_CONTAINERS if c.swept_by == "pipeline"}
+OWN = ("journals", *SWEPT.values(), "tiles", "state")
 QUEUES = ("sweeps", "requests", "work", "ledger")
+DEAD = {"sweeps": SWEEPS, "work": WORK}  # the names under which their dead letters are parked
 MOST_DELIVERIES = 10
-FINAL = (State.DONE, State.NEEDS_ATTENTION, State.REJECTED)
+FINAL = (State.DONE, State.NEEDS_ATTENTION, State.REJECTED, State.CLOSED)
 PERSONS = ("anna", "bob", "cleo", "dora")  # part of every id, name and address below: none may reach a log or an event
 HOMES = ("birkeveien", "skogveien", "tomtveien")
 
@@ -118,7 +140,7 @@ class Witness(MemoryRecords):
 class World:
     """The product over fakes. Without `sweeping` the planner's timer does not fire."""
 
-    def __init__(self, *, unit: int = 2, sweeping: bool = True) -> None:
+    def __init__(self, *, unit: int = 2, sweeping: bool = True, caps: Caps = CAPS) -> None:
         self.now = START
         self.sweeping = sweeping
         self.steps = Steps()
@@ -134,6 +156,7 @@ class World:
         queues = {name: self.steps.around(queue) for name, queue in self.queues.items()}
         records = self.steps.around(self.records)
         stores = dict.fromkeys(("blob/data", "blob/backup", "cosmos/main"), records)
+        stores[PLACE] = self.steps.around(own_records({name: self.own[short] for name, short in SWEPT.items()}))
         self.policy = POLICY
         self.gate = Gate(
             stores=stores,
@@ -155,37 +178,69 @@ class World:
             sweeps=queues["sweeps"],
             requests=queues["requests"],
             clock=self.clock,
-            resend_after=timedelta(minutes=10),
-            most_slices=2,
             unit=unit,
         )
+        self.heartbeats = Heartbeats(objects=own["heartbeats"])
+        self.overseer = Overseer(
+            policy=POLICY, stores=stores, holds=self.gate.holds, heartbeats=own["heartbeats"], concurrency=1
+        )
+        self.planner = Planner(
+            policy=POLICY,
+            stores=stores,
+            gate=self.gate,
+            runs=self.runs,
+            sweeps=queues["sweeps"],
+            heartbeats=self.heartbeats,
+            clock=self.clock,
+            resend_after=timedelta(minutes=10),
+            most_slices=2,
+            caps=caps,
+        )
+        self.holding = Holding(gate=self.gate, patience=3, sleep=self._sleep)
+        self.control = Control(policy=POLICY, runs=self.runs, gate=self.gate)
         self.requests = Requests(objects=own["requests"], gate=self.gate)
         self.parking = Parking(objects=own["parking"], gate=self.gate)
+        self.dead_letters = DeadLetters(runs=self.runs, requests=self.requests, parking=self.parking, clock=self.clock)
+        self.rate = Rate(objects=own["runs"], most=1000)
         self.intake = Intake(
             policy=POLICY,
             stores=stores,
             requests=self.requests,
             work=queues["work"],
-            sweeps=self.sweeps,
+            log_size=self._log_size,
+            restrict=self.holding.restrict,
+            paused=self.control.paused,
+            admit=self.rate.admit,
             clock=self.clock,
         )
-        self.eraser = Eraser(
-            policy=POLICY,
-            stores=stores,
-            gate=self.gate,
-            requests=self.requests,
-            work=queues["work"],
-            register=own["register"],
+        self.tools = Tools(
+            policy=POLICY, stores=stores, gate=self.gate, requests=self.requests, clock=self.clock, unit=unit
+        )
+        self.register = Register(objects=own["register"])
+        self.eraser = Eraser(tools=self.tools, work=queues["work"], register=self.register, paused=self.control.paused)
+        self.door = Door(
+            intake=self.intake,
+            decisions=Decisions(requests=self.requests, intake=self.intake, clock=self.clock),
+            replays=Replays(
+                register=self.register, requests=self.requests, intake=self.intake, log_size=self._log_size
+            ),
+            planner=self.planner,
+            holding=self.holding,
+            control=self.control,
+            parking=self.parking,
             clock=self.clock,
-            unit=unit,
         )
         self.watch = Watch(gate=self.gate, intake=self.intake, after=timedelta(minutes=10))
         self.ledger = Ledger(
             origin="test.example/log", tiles=self.own["tiles"], state=self.own["state"], journals=self.own["journals"]
         )
+        self.closer = Closer(tools=self.tools, register=self.register, receipts=own["receipts"], ledger=self.ledger)
 
     def clock(self) -> datetime:
         return self.now
+
+    async def _log_size(self, year: str) -> int:
+        return await sealed(Live(ledger=self.ledger, year=year))
 
     async def _sleep(self, seconds: float) -> None:
         if seconds:
@@ -270,7 +325,7 @@ class World:
         try:
             match queue:
                 case "requests":
-                    await self.intake.receive(message.body)
+                    await self.door.receive(message.body)
                 case "work":
                     await self.eraser.carry_out(self._of(messages.Work, message), hurry=self.hurry)
                 case "sweeps":
@@ -313,15 +368,20 @@ class World:
         return went
 
     async def deliver_dead(self) -> None:
-        """Give each dead letter of queue `requests` to intake once; what fails stays. Those of other queues lie."""
-        dead = self.queues["requests"].dead
-        for message in list(dead):
-            try:
-                await self.handle("requests", message)
-            except (RetentionError, CrashError) as error:
-                self.errors.append(error)
-            else:
-                dead.remove(message)
+        """Give each dead letter to its function once; what fails stays. A ring of the doorbell is dropped."""
+        self.queues["ledger"].dead.clear()
+        for queue in ("requests", "work", "sweeps"):
+            dead = self.queues[queue].dead
+            for message in list(dead):
+                try:
+                    if queue == "requests":
+                        await self.handle("requests", message)
+                    else:
+                        await self.dead_letters.take(message.body, queue=DEAD[queue], message_id=message.message_id)
+                except (RetentionError, CrashError) as error:
+                    self.errors.append(error)
+                else:
+                    dead.remove(message)
 
     async def drain(self, *queues: str) -> None:
         """Deliver until these queues are empty."""
@@ -337,8 +397,9 @@ class World:
 
     async def timers(self) -> None:
         """One firing of every timer; the host logs what one raises, and fires it again in its time."""
-        planner = [self.sweeps.tick] if self.sweeping else []
-        for timer in (*planner, self.watch.journals, self.watch.idle_requests):
+        planner = [self.planner.tick] if self.sweeping else []
+        watch = (self.watch.journals, self.holding.watch, self.watch.idle_requests, self.dead_letters.look_again)
+        for timer in (*planner, *watch):
             try:
                 await timer()
             except (RetentionError, CrashError) as error:
@@ -361,12 +422,16 @@ class World:
             await seal(self.ledger, year, self.signer(year))
 
     async def at_rest(self) -> bool:
-        waiting = sum(len(queue.messages) for queue in self.queues.values()) + len(self.queues["requests"].dead)
+        waiting = sum(len(queue.messages) + len(queue.dead) for queue in self.queues.values())
         open_requests = [each for each in await self.documents() if each.state not in FINAL or each.outbox]
         runs = [await self.runs.current(each.id) for each in POLICY.enforced()]
         busy = [run for run in runs if run and (run.value.finished is None or run.value.outbox)]
         journals = [each async for each in self.own["journals"].list()]
-        return not (waiting or open_requests or busy or journals)
+        holds = [each.metadata async for each in self.own["holds"].list()]
+        unsettled = [h for h in holds if NOTE in h or "outbox" in h or h.get("in_force") == "pending"]
+        parked = [each async for each in parked_entries(self.own["parking"])]
+        unsettled += [each for each in parked if each.waiting or (each.about and not each.dismissed)]
+        return not (waiting or open_requests or busy or journals or unsettled)
 
     async def documents(self) -> list[RequestDocument]:
         found = []
@@ -396,6 +461,12 @@ class World:
         name = name_of(record.scope) if record.scope else name_of_category(record.category, year)
         key = await self.own["keys"].read(name)
         return audit.pseudonym(key.data, "record", record.locator.text()) if key else ""
+
+
+def own_records(containers: Mapping[str, MemoryObjects]) -> OwnRecords:
+    """The product's own containers as sweeps reach them."""
+    account = MemoryOwn(containers=containers)
+    return OwnRecords(containers={n: Container(objects=each, account=account) for n, each in containers.items()})
 
 
 def _text(moment: datetime) -> str:

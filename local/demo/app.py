@@ -15,9 +15,10 @@ import aiohttp
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient
 
+from shared.connections import TOPIC
 from shared.requests.documents import OPEN, RequestDocument
 from shared.runs import Current
-from shared.wiring import TOPIC, Product
+from shared.wiring import Product
 
 STALLED_SECONDS = 180.0
 _POLL_SECONDS = 0.3
@@ -88,7 +89,7 @@ class App:
         for category in self._product.policy.enforced():
             if category.id in done and done[category.id].finished:
                 found[category.id] = done[category.id]
-            elif held := await self._product.sweeps.runs.current(category.id):
+            elif held := await self._product.runs.current(category.id):
                 found[category.id] = await self._sweep(category.id, held.value)
         # Closing a run is the planner's business; it comes every minute, and now.
         if any(each.swept and not each.finished for each in found.values()):
@@ -96,8 +97,8 @@ class App:
         return found
 
     async def _sweep(self, category: str, current: Current) -> Sweep:
-        runs = self._product.sweeps.runs
-        if current.finished is not None and current.totals is not None and current.outbox is None:
+        runs = self._product.runs
+        if current.finished is not None and current.totals is not None and not current.outbox:
             parts = [current.totals]
         else:
             parts = [(await runs.progress(category, current.run, n)).value for n in range(current.slices)]
@@ -107,7 +108,7 @@ class App:
             outcomes=_sum(part.outcomes for part in parts),
             strange=_sum(part.strange for part in parts),
             swept=all(part.done for part in parts),
-            finished=current.finished is not None and current.outbox is None,
+            finished=current.finished is not None and not current.outbox,
         )
 
     async def requests(self) -> Requests:

@@ -13,17 +13,30 @@ from typing import Any, Literal
 from azure.cosmos.aio import CosmosClient
 from azure.storage.blob.aio import BlobServiceClient
 
-from local.demo.seed import Blob, Item, Seed
+from local.demo.records import Blob, Item
+from local.demo.seed import Seed
 
 Fate = Literal["kept", "expired", "erased", "blocked"]
 Stored = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """What a container holds, by name or partition and id: an item's properties, nothing for a blob."""
 
-_DAYS = {"camera-snapshots": 7, "operation-log": 30, "backups": 30}
+_DAYS = {
+    "camera-snapshots": 7, "camera-credentials": 7, "operation-log": 30, "backups": 30, "web-access-log": 14,
+    "course-registrations": 90, "newsletter": 0,
+}  # fmt: skip
+_FROM = {
+    "operation-log": "at", "camera-credentials": "lastUsedAt", "course-registrations": "courseEndedAt",
+    "newsletter": "unsubscribedAt",
+}  # fmt: skip
+_INVOICE_YEARS = 5  # after the end of the year
 _INACTIVE = timedelta(days=731)  # 24 months; nobody in the seed is near it
-_GUEST_CART = timedelta(seconds=60)
-_BLOBS = {"camera-snapshots": "BLOB_DATA", "backups": "BLOB_BACKUP"}
-_ITEMS = ("users", "homes", "devices", "operation-log", "cart-sessions")
+_GUEST_CART, _USER_CART = timedelta(seconds=60), timedelta(minutes=10)
+_BLOBS = {"camera-snapshots": "BLOB_DATA", "web-access-log": "BLOB_DATA", "backups": "BLOB_BACKUP"}
+_ITEMS = {  # and the property that the partition key is
+    "users": "userId", "homes": "homeId", "devices": "homeId", "camera-credentials": "homeId",
+    "operation-log": "homeId", "cart-sessions": "sessionId", "course-registrations": "courseId",
+    "newsletter": "subscriberId", "invoices": "userId",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +59,12 @@ def gone_people(seed: Seed, asked: Collection[str]) -> set[str]:
     return over | set(asked)
 
 
+def known_as(seed: Seed, people: Collection[str]) -> set[str]:
+    """The user ids and the e-mail addresses of these people: records of theirs name one of the two."""
+    users = [item.body for item in seed.items if item.container == "users"]
+    return {*people, *(user["email"].lower() for user in users if user["userId"] in people)}
+
+
 def members_left(seed: Seed, people: Collection[str]) -> dict[str, list[str]]:
     """The members that each home should have when `people` are gone; a home without any must be gone too."""
     homes = [item.body for item in seed.items if item.container == "homes"]
@@ -63,10 +82,11 @@ def count(seed: Seed, asked: Collection[str], stored: Stored) -> list[Row]:
     people = gone_people(seed, asked)
     members = members_left(seed, people)
     empty = {home for home, left in members.items() if not left}
+    called = known_as(seed, people)
     tallies: dict[str, Counter[str]] = {}
     known: set[tuple[str, str]] = set()
     for record in seed.records:
-        fate = _fate(record, seed.now, people, empty)
+        fate = _fate(record, seed.now, called, empty)
         key = record.name if isinstance(record, Blob) else key_of(record.partition, record.body["id"])
         known.add((record.container, key))
         there = key in stored[record.container]
@@ -98,7 +118,8 @@ def count(seed: Seed, asked: Collection[str], stored: Stored) -> list[Row]:
     ]
 
 
-def _fate(record: Blob | Item, now: datetime, people: Collection[str], empty: Collection[str]) -> Fate:
+def _fate(record: Blob | Item, now: datetime, names: Collection[str], empty: Collection[str]) -> Fate:
+    """What should become of a record when those with these `names` are gone, and these homes are `empty`."""
     days = timedelta(days=_DAYS.get(record.container, 0))
     if isinstance(record, Blob):
         # A picture dated in the future counts from when it was stored, and that was today.
@@ -106,11 +127,17 @@ def _fate(record: Blob | Item, now: datetime, people: Collection[str], empty: Co
             return "blocked" if record.leased else "expired"
         return "erased" if record.home in empty else "kept"
     body = record.body
+    if record.container == "invoices":  # the law keeps them, whoever asks
+        return "expired" if int(body["issuedAt"][:4]) < now.year - _INVOICE_YEARS else "kept"
     if record.container == "cart-sessions":
-        return "expired" if body.get("userId") is None and record.untouched > _GUEST_CART else "kept"
-    if record.container == "operation-log" and now - _time(body["at"]) >= days:
+        return "expired" if record.untouched > (_GUEST_CART if body.get("userId") is None else _USER_CART) else "kept"
+    since = body.get(_FROM.get(record.container, ""))
+    if since is not None and now - _time(since) >= days:
         return "expired"
-    return "erased" if body.get("homeId") in empty or body.get("userId") in people else "kept"
+    if record.container == "camera-credentials" and since is None and record.untouched >= days:  # never used
+        return "expired"
+    named = {body.get("userId"), str(body.get("email")).lower()} & set(names)
+    return "erased" if named or body.get("homeId") in empty else "kept"
 
 
 def _category(record: Blob | Item) -> str:
@@ -134,8 +161,7 @@ async def list_everything(settings: Mapping[str, str]) -> Stored:
             stored[container] = {name: {} async for name in names}
     async with CosmosClient.from_connection_string(settings["COSMOS_MAIN"], enable_endpoint_discovery=False) as client:
         database = client.get_database_client(settings["COSMOS_MAIN_DATABASE"])
-        for container in _ITEMS:
-            field = {"users": "userId", "cart-sessions": "sessionId"}.get(container, "homeId")
+        for container, field in _ITEMS.items():
             items = [item async for item in database.get_container_client(container).read_all_items()]
             stored[container] = {key_of(item[field], item["id"]): item for item in items}
     return stored

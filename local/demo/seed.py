@@ -1,6 +1,7 @@
 """The invented company's data: what is stored, and since when. Deterministic for one seed number and one `now`. Pure.
 
-Six weeks of operation log, two weeks of camera pictures, 45 nightly backups, and the story's people (`Cast`).
+Six weeks of operation log, two weeks of camera pictures, 45 nightly backups, what the web site and the sales leave
+behind (`local.demo.sales`), and the story's people (`Cast`).
 Every age keeps an hour's distance from the period that decides over it, so that no record turns due while the demo
 runs. All names are invented; addresses and numbers are from ranges that belong to nobody.
 """
@@ -12,6 +13,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dateutil.relativedelta import relativedelta
+
+from local.demo import sales
+from local.demo.records import Blob, Item
 
 HOMES = 12  # at size 1; the first ones are the story's
 PICTURE_DAYS, PICTURES_A_DAY = 14, 9  # a camera
@@ -30,32 +34,6 @@ _STREETS = ("Bakkeveien", "Fjordgata", "Granstien", "Havnegata", "Lyngveien", "T
 _CAMERAS = ("living-room", "hall", "garden")
 _LOG_TEXTS = ("front door unlocked", "heating set to 21 degrees", "alarm switched on", "alarm switched off")
 _FRACTIONS = ("", ".5", ".25", ".000", ".123456", ".999")
-_WARES = ("smoke detector", "door lock", "camera", "gateway", "motion sensor")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Blob:
-    """A blob: a picture (`camera` and `home` are set), a file of a backup set, or one whose name fits no layout.
-
-    `taken` is when the picture or the backup was taken, None where the name tells no such time.
-    """
-
-    container: str
-    name: str
-    taken: datetime | None = None
-    home: str = ""
-    camera: str = ""
-    leased: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Item:
-    """A Cosmos item. `untouched`: for how long nobody wrote to it; negative: for so long it will seem just written."""
-
-    container: str
-    partition: str
-    body: Mapping[str, Any]
-    untouched: timedelta = timedelta()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +98,11 @@ def make_seed(now: datetime, *, number: int = 1, size: int = 1) -> Seed:
     items += [Item(container="homes", partition=home["homeId"], body=home) for home in homes]
     items += [item for home in homes for item in _devices(chance, home)]
     items += [item for home in homes for item in _log(chance, home, now)]
-    items += _carts(chance, [user["userId"] for user in users[-5:]])  # who stay: the story is about the first
-    blobs = [*pictures, *_backups(now), *_strange(homes[7]["homeId"], now)]
+    items += [item for home in homes for item in _logins(chance, home, now)]
+    items += sales.carts(chance, [user["userId"] for user in users[-5:]])  # who stay: the story is about the first
+    items += [*sales.courses(chance, users, now), *sales.newsletter(chance, users, now)]
+    items += sales.invoices(chance, users, now)
+    blobs = [*pictures, *_backups(now), *sales.web_log(chance, now), *_strange(homes[7]["homeId"], now)]
     return Seed(now=now, cast=cast, blobs=tuple(blobs), items=tuple(items))
 
 
@@ -192,19 +173,20 @@ def _log(chance: random.Random, home: Mapping[str, Any], now: datetime) -> Itera
         yield Item(container="operation-log", partition=home["homeId"], body=body)
 
 
-def _carts(chance: random.Random, shoppers: list[str]) -> Iterator[Item]:
-    """Carts that guests left five minutes ago, carts that guests still fill, and those of logged-in users.
-
-    The fresh ones seem touched half an hour from now: they stay fresh for as long as somebody watches the demo.
-    """
-    owners: list[tuple[dict[str, Any], timedelta]] = [({}, timedelta(minutes=5))] * 6
-    owners += [({"userId": None}, timedelta(minutes=5))] * 2
-    owners += [({}, timedelta(minutes=-30))] * 4
-    owners += [({"userId": user}, timedelta(minutes=5)) for user in shoppers]
-    for owner, untouched in owners:
-        session = f"session-{chance.getrandbits(64):016x}"
-        body = {"id": session, "sessionId": session, "items": chance.sample(_WARES, 2), **owner}
-        yield Item(container="cart-sessions", partition=session, body=body, untouched=untouched)
+def _logins(chance: random.Random, home: Mapping[str, Any], now: datetime) -> Iterator[Item]:
+    """A login for each camera: used today, used last month, never used."""
+    for camera in _cameras(home):
+        body = {
+            "id": f"login-{camera}",
+            "homeId": home["homeId"],
+            "user": camera,
+            "secret": f"{chance.getrandbits(64):x}",
+        }
+        used = chance.choice((timedelta(hours=5), timedelta(days=30), None))
+        if used is not None:
+            body["lastUsedAt"] = _text(now - used)
+        untouched = chance.choice((timedelta(), timedelta(days=9))) if used is None else timedelta()
+        yield Item(container="camera-credentials", partition=home["homeId"], body=body, untouched=untouched)
 
 
 def _backups(now: datetime) -> Iterator[Blob]:

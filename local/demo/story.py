@@ -50,7 +50,7 @@ class Story:
                 upload_items(self._seed, self._settings, lambda n: progress.advance(items_bar, n)),
             )
         containers = [record.container for record in self._seed.records]
-        names = ("camera-snapshots", "operation-log", "backups", "devices", "cart-sessions")
+        names = ("camera-snapshots", "operation-log", "web-access-log", "backups", "newsletter", "invoices")
         self._show.line(counts({name: containers.count(name) for name in names}))
         sample = self._root / "picture.jpg"
         picture = next(blob for blob in blobs if blob.camera and blob.taken)

@@ -8,11 +8,12 @@ from datetime import timedelta
 
 import aiohttp
 from azure.cosmos.aio import CosmosClient, DatabaseProxy
-from azure.storage.blob import ContentSettings
+from azure.storage.blob import BlobType, ContentSettings
 from azure.storage.blob.aio import BlobServiceClient
 
 from local.demo.pictures import draw
-from local.demo.seed import Blob, Item, Seed
+from local.demo.records import Blob, Item
+from local.demo.seed import Seed
 
 _AT_ONCE = 16
 _BATCH = 100  # the most that Cosmos DB takes in one transactional batch
@@ -29,7 +30,8 @@ async def upload_blobs(seed: Seed, settings: Mapping[str, str], advance: Advance
         async with gate:
             kind, data = await asyncio.to_thread(_content, blob)
             client = service.get_blob_client(blob.container, blob.name)
-            await client.upload_blob(data, content_settings=ContentSettings(content_type=kind))
+            of_type = BlobType.APPENDBLOB if blob.text else BlobType.BLOCKBLOB  # a log grows by appending
+            await client.upload_blob(data, of_type, content_settings=ContentSettings(content_type=kind))
             if blob.leased:
                 await client.acquire_lease(_FOREVER)
             advance(1)
@@ -80,5 +82,7 @@ async def _set_clock(settings: Mapping[str, str], offset: timedelta) -> None:
 def _content(blob: Blob) -> tuple[str, bytes]:
     if blob.camera and blob.taken:
         return "image/jpeg", draw(blob.camera, blob.taken)
+    if blob.text:
+        return "application/x-ndjson", blob.text.encode()
     text = {"made_for": "the demo", "part": blob.name.rpartition("/")[2]}
     return "application/json", json.dumps(text).encode()

@@ -43,7 +43,9 @@ async def ahead(
         await asyncio.gather(*under_way, return_exceptions=True)
 
 
-async def do_all(work: Iterable[Coroutine[Any, Any, object]]) -> None:
+async def do_all(
+    work: Iterable[Coroutine[Any, Any, object]] | AsyncIterable[Coroutine[Any, Any, object]],
+) -> None:
     """Do all, some at once; raise the first error."""
     async for _ in ahead(work):
         pass

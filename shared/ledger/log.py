@@ -34,8 +34,15 @@ from shared.stores.interface import Entry, ObjectStore
 
 TRIES = 16
 MOST_JOURNALS = 64
+DROPPED = "dropped"
+"""The object beside a head that says: this log is being dropped, and is none any more."""
+
 MOST_ENTRIES = 4_096
 ORPHAN_AFTER = timedelta(minutes=10)  # far above the difference between two clocks of one store
+
+
+class DroppedError(IntegrityError):
+    """A log is being dropped, and something is still to be added to it: an operator looks at its journals."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +74,25 @@ async def years(ledger: Ledger) -> list[str]:
 
 
 async def logs(ledger: Ledger) -> list[str]:
-    """Years that have a log: those to seal and publish, whatever stands in the outbox."""
+    """Years that have a log: those to seal and publish, whatever stands in the outbox. One being dropped is none."""
+    return (await logs_and_dropped(ledger))[0]
+
+
+async def logs_and_dropped(ledger: Ledger) -> tuple[list[str], list[str]]:
+    """Years that have a log, and those whose log is being dropped (`shared.ledger.retire`)."""
     names = [entry.name.partition("/") async for entry in ledger.state.list()]
-    return sorted(year for year, _, name in names if name == "head")
+    dropped = sorted(year for year, _, name in names if name == DROPPED)
+    return sorted(year for year, _, name in names if name == "head" and year not in dropped), dropped
+
+
+def dropped_name(year: str) -> str:
+    """Where it is said that a year's log is being dropped, and with what event."""
+    return f"{year}/{DROPPED}"
+
+
+async def is_dropped(ledger: Ledger, year: str) -> bool:
+    """Whether a year's log is being dropped."""
+    return await ledger.state.read(dropped_name(year)) is not None
 
 
 async def append(
@@ -87,12 +110,18 @@ async def append(
     3. Write the entries to a new staging object, and make the head refer to it, if it is still the head of step 1.
     4. Again from 1, which finishes this very commit, or meets the head of whoever was faster.
 
-    Raises TransientError when others were faster TRIES times, OutboxError, HeadError and IntegrityError.
+    Raises TransientError when others were faster TRIES times, OutboxError, HeadError, IntegrityError, and DroppedError
+    where a journal waits for a log that is being dropped: nothing is added to it.
     """
     added = done = lost = 0
     more = True
     while True:
-        current = await ready(ledger, year)
+        try:
+            current = await ready(ledger, year)
+        except DroppedError:
+            if year in await settled(ledger.journals):
+                raise
+            return Appended(size=0, entries=added, more=False)
         if done == commits:
             return Appended(size=current.head.size, entries=added, more=more)
         batch = await gather(ledger.journals, year, most_journals=most_journals, most_entries=most_entries)
@@ -136,7 +165,7 @@ async def _commit(ledger: Ledger, year: str, current: Current, batch: Batch) -> 
 
 async def _names(ledger: Ledger, year: str, staging: str) -> bool:
     """Whether the head, now, names this staging object."""
-    stored = await ledger.state.read(_head_name(year))
+    stored = await ledger.state.read(head_name(year))
     staged = decode_head(stored.data, ledger.origin_of(year)).staged if stored else None
     return staged is not None and staged.name == staging
 
@@ -145,7 +174,7 @@ async def _names(ledger: Ledger, year: str, staging: str) -> bool:
 
 
 async def ready(ledger: Ledger, year: str) -> Current:
-    """The head, with nothing left to finish. Raises TransientError when it changed TRIES times meanwhile."""
+    """The head, with nothing left to finish. Raises TransientError when it changed TRIES times, and DroppedError."""
     for _ in range(TRIES):
         current = await _read(ledger, year)
         if current is None:
@@ -162,7 +191,9 @@ async def ready(ledger: Ledger, year: str) -> Current:
 async def _read(ledger: Ledger, year: str) -> Current | None:
     """The head and its tail; None when the head changed in between. Raises IntegrityError when they do not agree."""
     origin = ledger.origin_of(year)
-    stored = await ledger.state.read(_head_name(year))
+    stored = await ledger.state.read(head_name(year))
+    if await is_dropped(ledger, year):  # asked after the head was read: then nothing of it was deleted before
+        raise DroppedError("the log is being dropped")
     if stored is None:
         if await newest_signed(ledger, year):
             raise IntegrityError("the log's head is gone, and checkpoints were signed: it must not begin anew")
@@ -172,7 +203,7 @@ async def _read(ledger: Ledger, year: str) -> Current | None:
     if head.staged:
         staging = await ledger.state.read(head.staged.name)
         if staging is None:
-            again = await ledger.state.read(_head_name(year))
+            again = await ledger.state.read(head_name(year))
             if again is not None and again.etag == stored.etag:
                 raise IntegrityError("the staging object that the log's head names is gone")
             return None
@@ -218,7 +249,7 @@ async def sweep_staging(ledger: Ledger, year: str) -> int:
 
     Whoever wrote one had read a head before; when the head has changed since, its compare-and-swap can only fail.
     """
-    stored = await ledger.state.read(_head_name(year))
+    stored = await ledger.state.read(head_name(year))
     if stored is None:
         return 0
     head = decode_head(stored.data, ledger.origin_of(year))
@@ -253,15 +284,16 @@ async def newest_signed(ledger: Ledger, year: str) -> int:
 # ---------------------------------------------------------------- single writes
 
 
-def _head_name(year: str) -> str:
+def head_name(year: str) -> str:
+    """Where a year's head is."""
     return f"{year}/head"
 
 
 async def _swap(ledger: Ledger, year: str, head: Head, etag: str | None) -> str:
     data = head.encode(ledger.origin_of(year))
     if etag is None:
-        return await ledger.state.create(_head_name(year), data)
-    return await ledger.state.replace(_head_name(year), data, etag=etag)
+        return await ledger.state.create(head_name(year), data)
+    return await ledger.state.replace(head_name(year), data, etag=etag)
 
 
 async def create_same(store: ObjectStore, name: str, data: bytes) -> None:

@@ -13,7 +13,7 @@ from typing import Protocol
 from shared.audit import canonical, parse_event
 from shared.errors import ChangedError, ExistsError, IntegrityError, TransientError
 from shared.ledger.head import Ledger
-from shared.ledger.log import TRIES
+from shared.ledger.log import TRIES, is_dropped
 from shared.ledger.reader import Live, bundles, latest
 
 MESSAGE_BYTES = 256 * 1024
@@ -40,13 +40,13 @@ async def publish(ledger: Ledger, year: str, topic: Topic) -> int:
     """
     sent = 0
     for _ in range(TRIES):
-        stored = await ledger.state.read(_cursor_name(year))
-        first = 0 if stored is None else _decode(stored.data)
+        first, etag = await cursor(ledger, year)
         checkpoint = await latest(Live(ledger=ledger, year=year))
         size = 0 if checkpoint is None else checkpoint.size
+        if await is_dropped(ledger, year):  # all of it was published before: what was read may be half deleted
+            return sent
         if first > size:
             raise IntegrityError("the publisher's cursor is ahead of the checkpoint: one of the two was set back")
-        etag = None if stored is None else stored.etag
         try:
             async for batch, end in _batches(ledger, year, first, size):
                 await topic.send(batch, message_id=f"{year}-{first}-{end}")
@@ -56,6 +56,12 @@ async def publish(ledger: Ledger, year: str, topic: Topic) -> int:
             continue  # another publisher is at it: go on from where it is
         return sent
     raise TransientError("other publishers were faster every time")
+
+
+async def cursor(ledger: Ledger, year: str) -> tuple[int, str | None]:
+    """The index of the next event to publish, and the ETag it was read with. Raises IntegrityError."""
+    stored = await ledger.state.read(_cursor_name(year))
+    return (0, None) if stored is None else (_decode(stored.data), stored.etag)
 
 
 def _cursor_name(year: str) -> str:

@@ -54,6 +54,12 @@ async def latest(source: Source) -> Checkpoint | None:
     return None if note is None else read_checkpoint(note)
 
 
+async def sealed(source: Source) -> int:
+    """How many entries were sealed; 0 before the first seal. Raises CheckpointError."""
+    checkpoint = await latest(source)
+    return 0 if checkpoint is None else checkpoint.size
+
+
 async def bundles(source: Source, size: int, *, start: int = 0) -> AsyncGenerator[tuple[int, list[bytes]], None]:
     """Yield (index of the first entry, entries) from `start` up to `size`, bundle by bundle. Raises TileError."""
 

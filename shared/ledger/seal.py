@@ -16,6 +16,7 @@ from shared.ledger.head import Ledger
 from shared.ledger.log import (
     TRIES,
     Current,
+    DroppedError,
     create_same,
     newest_name,
     newest_signed,
@@ -30,6 +31,8 @@ from shared.ledger.tiles import WIDTH, TileError, bundle_path, edge_tiles, join_
 
 async def seal(ledger: Ledger, year: str, signer: Signer) -> Checkpoint | None:
     """Sign the year's log if it grew; return the new checkpoint, None when there was nothing to sign.
+
+    A log that is being dropped is not signed any more.
 
     1. Read the latest checkpoint, then the head, finished (`log.ready`): the head can only be ahead of it.
     2. Show that the head's tree begins with the tree of that checkpoint, and of every one signed since: make the
@@ -46,7 +49,10 @@ async def seal(ledger: Ledger, year: str, signer: Signer) -> Checkpoint | None:
     for _ in range(TRIES):
         stored = await ledger.state.read(_latest_name(year))
         old = open_checkpoint(stored.data, signer.verifier) if stored else None
-        current = await ready(ledger, year)
+        try:
+            current = await ready(ledger, year)
+        except DroppedError:
+            return None
         new = Checkpoint(origin=ledger.origin_of(year), size=current.head.size, root=current.head.root)
         if old == new or (old is None and new.size == 0):
             return None
@@ -55,7 +61,7 @@ async def seal(ledger: Ledger, year: str, signer: Signer) -> Checkpoint | None:
         await _write_partial(ledger, year, current)
         await create_same(ledger.tiles, newest_name(year, new.size), b"")
         note = signer.sign(new)
-        await create_same(ledger.tiles, _numbered_name(year, new.size), note)
+        await create_same(ledger.tiles, numbered_name(year, new.size), note)
         try:
             if stored is None:
                 await ledger.state.create(_latest_name(year), note)
@@ -72,7 +78,8 @@ def _latest_name(year: str) -> str:
     return f"{year}/{CHECKPOINT}"
 
 
-def _numbered_name(year: str, size: int) -> str:
+def numbered_name(year: str, size: int) -> str:
+    """Where the checkpoint of a size is."""
     return f"{year}/{NUMBERED}{size:020d}"
 
 
@@ -93,9 +100,9 @@ async def _check(ledger: Ledger, year: str, current: Current, old: Checkpoint | 
 
 async def _signed_since(ledger: Ledger, year: str, old: int, new: int, signer: Signer) -> AsyncIterator[Checkpoint]:
     """Numbered checkpoints between the two sizes: a crash, or a latest checkpoint set back, leaves them there."""
-    among = commonprefix([_numbered_name(year, old), _numbered_name(year, new)])  # noqa: RUF071 - digits, no folders
+    among = commonprefix([numbered_name(year, old), numbered_name(year, new)])  # noqa: RUF071 - digits, no folders
     async for entry in ledger.tiles.list(among):
-        if _numbered_name(year, old) < entry.name <= _numbered_name(year, new):
+        if numbered_name(year, old) < entry.name <= numbered_name(year, new):
             stored = await ledger.tiles.read(entry.name)
             if stored is not None:
                 yield open_checkpoint(stored.data, signer.verifier)

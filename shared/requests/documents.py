@@ -1,4 +1,4 @@
-"""The durable record of a request, and of a message that cannot become one.
+"""The durable record of a request.
 
 A request document holds who asked and about whom, so its container is private; nothing of it enters logs or events but
 the request's id. State and events change in one write: events wait in the document's outbox until they are posted.
@@ -6,8 +6,6 @@ the request's id. State and events change in one write: events wait in the docum
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,19 +15,18 @@ from typing import Any
 from pydantic import AwareDatetime
 
 from shared import audit
-from shared.accounts import subject_pseudonym
 from shared.deletion import Gate
 from shared.documents import Form, Version, read, write
-from shared.errors import ExistsError
-from shared.model import Scope, ScopeKind
+from shared.model import Scope, ScopeKind, utc_text
 from shared.outbox import Outgoing, outgoing, post
 from shared.stores.interface import ObjectStore
 
 
 class State(StrEnum):
-    """Where a request stands. `needs_attention` waits for a person; `done` and `rejected` are final.
+    """Where a request stands. `needs_attention` waits for a person; `rejected` and `closed` are final.
 
-    `received` is written down, and nobody is resolved yet.
+    `received` is written down, and nobody is resolved yet. `done` is carried out, and closes when no backup is left
+    that began before.
     """
 
     RECEIVED = "received"
@@ -38,6 +35,7 @@ class State(StrEnum):
     NEEDS_ATTENTION = "needs_attention"
     REJECTED = "rejected"
     DONE = "done"
+    CLOSED = "closed"
 
 
 OPEN = (State.RECEIVED, State.ACCEPTED, State.WORKING)
@@ -52,25 +50,25 @@ class Unit(Form):
     outcomes: Mapping[str, int] | None = None
 
 
-class ParkedMessage(Form):
-    """A message that can never succeed, whole (`body` in base64), why, and the event that says so."""
+class Decision(Form):
+    """What somebody in operations decided about a request that needed attention; `order` is their message's id."""
 
-    queue: str
-    message_id: str
-    parked_at: AwareDatetime
-    reason: str
-    request: str | None
-    body: str
-    event: Outgoing
+    order: str
+    at: AwareDatetime
+    by: str
+    reason: str = ""
 
 
 class RequestDocument(Form):
     """A request. `digest` is of what is asked about whom: the same id with another digest is refused.
 
-    `accepted_at` is when intake wrote it down. `subject` is kept as given only while nobody is resolved; `scope` is
-    (kind, internal id) once somebody is. `not_reached` names planned categories that may hold records of the scope,
-    `strange` counts by reason what could not be judged. `homes` are the person's homes at the time of asking. Times are
-    UTC.
+    `accepted_at` is when intake wrote it down, `log_from` the size of that year's log then. `subject` is kept as given
+    only while nobody is resolved; `scope` is (kind, internal id) once somebody is. `also` is what else of theirs is
+    searched (addresses, visits), `shared_addresses` those that another user has too, `homes` the person's homes at the
+    time of asking, `erased_homes` those erased with them. All of these are gone once the request is closed.
+
+    `not_reached` says by name what may hold more and why it was not searched, `retained` until when a law keeps records
+    of a category, `strange` counts by reason what could not be judged. Times are UTC.
     """
 
     id: str
@@ -83,19 +81,48 @@ class RequestDocument(Form):
     due_at: AwareDatetime
     requested_by: str
     identity_verified_by: str
-    subject: Mapping[str, str] | None = None
+    log_from: int = 0
+    subject: Mapping[str, Any] | None = None
+    visit: Mapping[str, Any] | None = None
+    decision_on_members: str | None = None
+    until: AwareDatetime | None = None
     scope: tuple[ScopeKind, str] | None = None
+    also: tuple[tuple[ScopeKind, str], ...] | None = None
+    shared_addresses: tuple[str, ...] = ()
     homes: tuple[str, ...] | None = None
+    erased_homes: tuple[str, ...] = ()
     work: tuple[Unit, ...] = ()
-    not_reached: tuple[str, ...] = ()
+    not_reached: Mapping[str, str] = {}
+    retained: Mapping[str, AwareDatetime | None] = {}
     strange: Mapping[str, int] = {}
+    decisions: tuple[Decision, ...] = ()
     finished_at: AwareDatetime | None = None
     in_backups_until: AwareDatetime | None = None
+    closed_at: AwareDatetime | None = None
     outbox: tuple[Outgoing, ...] = ()
 
     def scope_value(self) -> Scope | None:
         """The scope as a value."""
         return Scope(kind=self.scope[0], id=self.scope[1]) if self.scope else None
+
+    def scopes(self) -> tuple[Scope, ...]:
+        """Everything of the person that is erased: their scope, what else is theirs, the homes erased with them."""
+        found = ([self.scope] if self.scope else []) + [*(self.also or ())]
+        found += [(ScopeKind.HOME, home) for home in self.erased_homes]
+        return tuple(Scope(kind=kind, id=scope_id) for kind, scope_id in dict.fromkeys(found))
+
+    def forgotten(self, at: datetime) -> RequestDocument:
+        """The document as it is kept once it is closed: it names nobody any more."""
+        nothing: dict[str, Any] = {
+            "subject": None,
+            "visit": None,
+            "scope": None,
+            "also": None,
+            "homes": None,
+            "digest": "",
+        }
+        nothing |= {"shared_addresses": (), "erased_homes": ()}
+        return self.model_copy(update={**nothing, "closed_at": at})
 
     def outcomes(self) -> dict[str, dict[str, int]]:
         """Counts of outcomes by category, as the worker saw them; the log is the record."""
@@ -136,52 +163,28 @@ class Requests:
         return Version(value=cleared, etag=etag)
 
     async def _write(self, document: RequestDocument, etag: str | None) -> str:
-        metadata = {"state": document.state.value} | ({"outbox": "waiting"} if document.outbox else {})
+        metadata = {"state": document.state.value, "due_at": utc_text(document.due_at)}
+        metadata |= {"outbox": "waiting"} if document.outbox else {}
+        metadata |= {"closed_at": utc_text(document.closed_at)} if document.closed_at else {}
         return await write(self.objects, f"{document.id}.json", document, etag, metadata=metadata)
 
     async def session(self, scope: Scope) -> str:
         """The session that serialises the work on a person or home: a pseudonym, because the platform logs it."""
-        return subject_pseudonym(await self.gate.keys.of(scope), scope)
+        return audit.subject_pseudonym(await self.gate.keys.of(scope), scope)
 
     async def event(
-        self, kind: audit.EventType, document: RequestDocument, time: datetime, data: Mapping[str, Any]
+        self,
+        kind: audit.EventType,
+        document: RequestDocument,
+        time: datetime,
+        data: Mapping[str, Any],
+        *,
+        nameless: bool = False,
     ) -> Outgoing:
-        """Make an event about the request; its subject is the person's or home's pseudonym once there is one."""
-        scope = document.scope_value()
+        """Make an event about the request; its subject is the person's or home's pseudonym once there is one.
+
+        `nameless` leaves the subject out, for the time when its key is gone.
+        """
+        scope = None if nameless else document.scope_value()
         subject = await self.session(scope) if scope else None
         return outgoing(self.gate, kind, time, {"request": document.id, "type": document.type, **data}, subject=subject)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parking:
-    """Messages that can never succeed: kept whole in a private container, audited by their digest, and alarmed."""
-
-    objects: ObjectStore
-    gate: Gate
-
-    async def park(
-        self, body: bytes, *, queue: str, message_id: str, reason: str, request: str | None, now: datetime
-    ) -> None:
-        """Keep the message, once, and post its event. Safe to repeat: the stored event is the one that counts.
-
-        `reason` names fields and remedies, never a value of the message.
-        """
-        digest = hashlib.sha256(body).hexdigest()
-        name = f"{queue}/{hashlib.sha256(message_id.encode() + b'/' + digest.encode()).hexdigest()}.json"
-        data = {"queue": queue, "request": request, "reason": reason[:1000]}
-        entry = ParkedMessage(
-            queue=queue,
-            message_id=message_id,
-            parked_at=now,
-            reason=reason,
-            request=request,
-            body=base64.b64encode(body).decode(),
-            event=outgoing(self.gate, audit.EventType.MESSAGE_PARKED, now, data),
-        )
-        try:
-            metadata = {"request": request} if request else {}
-            await self.objects.create(name, entry.model_dump_json().encode(), metadata=metadata)
-        except ExistsError:
-            earlier = await read(self.objects, name, ParkedMessage)
-            entry = earlier.value if earlier else entry
-        await post(self.gate, [entry.event])

@@ -8,8 +8,10 @@ attention. Both are recorded, audited and alarmed, and the message is completed:
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
-from collections.abc import Callable, Mapping
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,61 +21,55 @@ from shared import audit, messages
 from shared.documents import Version
 from shared.errors import ExistsError, PermanentError, TransientError
 from shared.model import Scope, ScopeKind, utc_text
-from shared.plan import Finish, Post, Start
 from shared.policy import Category, Policy
 from shared.requests.documents import OPEN, RequestDocument, Requests, State
-from shared.requests.scopes import HAS_USERS, shared_category
+from shared.requests.scopes import HAS_USERS, address_of, finding, identifying, shared_category, visit_of
+from shared.runs import ERASURES
 from shared.stores.interface import Queue, RecordStore
-from shared.sweep import Sweeps, record_store
+from shared.sweep import record_store
 
 log = logging.getLogger("retention.requests")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Intake:
-    """What intake needs."""
+    """What intake needs.
+
+    `log_size` tells how many entries the log of a year has, at least. `restrict` makes the hold of a restriction until
+    a time, `paused` says whether work of a kind is paused, `admit` whether one more request may begin in this hour.
+    """
 
     policy: Policy
     stores: Mapping[str, RecordStore]
     requests: Requests
     work: Queue
-    sweeps: Sweeps
+    log_size: Callable[[str], Awaitable[int]]
+    restrict: Callable[[str, Scope, datetime | None], Awaitable[None]]
+    paused: Callable[[str], Awaitable[bool]]
+    admit: Callable[[str, datetime], Awaitable[bool]]
     clock: Callable[[], datetime]
 
-    async def receive(self, body: bytes) -> None:
-        """Take one message in.
+    async def take(self, message: messages.Erase | messages.Restrict) -> None:
+        """Take one request in.
 
-        1. Parse it.
-        2. Write the request document with its event, once: the same id again is the same request.
-        3. Go on from where the document stands: see `go_on`.
+        1. Write the request document with its event, once: the same id again is the same request.
+        2. Go on from where the document stands: see `go_on`.
 
         A crash anywhere repeats from the message; each step finds what the one before left. Raises TransientError
         (redelivered), and PermanentError for a message that can never succeed: the caller parks it.
         """
-        now = self.clock()
-        match messages.parse(body, now=now):
-            case messages.Run() as message:
-                steps = await self.sweeps.tick(only=message.categories, forced=True)
-                if not any(isinstance(step, Start | Finish | Post) for step in steps.values()):
-                    log.warning("run message %s started nothing: earlier runs are unfinished", message.id)
-            case messages.Erase() as message:
-                await self._erase(message, now)
-            case _:
-                raise messages.MessageError("retention.type: write erase or run")
-
-    async def _erase(self, message: messages.Erase, now: datetime) -> None:
         request = str(message.id)
         about = f"{message.type}\0{message.subject.model_dump_json()}"  # when and by whom may be told again otherwise
         digest = hashlib.sha256(about.encode()).hexdigest()
         held = await self.requests.load(request)
         if held is None:
             try:
-                held = await self.requests.save(await self._new(message, digest, now), None)
+                held = await self.requests.save(await self._new(message, digest), None)
             except ExistsError:  # the same message at the same moment: its document is this one
                 held = await self.requests.load(request)
         if held is None:
             raise TransientError("the request's document is not there although its name is taken")
-        if held.value.digest != digest:
+        if held.value.digest not in (digest, ""):  # a closed request has forgotten whom it was about
             raise messages.MessageError(
                 "retention.id: another request, about somebody else, has this id; give a new UUID"
             )
@@ -84,7 +80,10 @@ class Intake:
 
         1. Post the events that wait.
         2. Resolve the person or home, and write down who it is, or why a person must decide.
-        3. Forward the request to the session of its scope, again where that was done: the message may be lost.
+        3. A restriction becomes a hold, and is done.
+        4. Forward an erasure to the session of its scope, again where that was done: the message may be lost. While
+           erasures are paused, or the hour has begun as many as it may, it waits where it stands, and the watch
+           comes back to it.
 
         Raises TransientError, and ChangedError when somebody else was faster.
         """
@@ -95,14 +94,32 @@ class Intake:
         if scope is None or held.value.state not in OPEN:
             return False
         request = held.value.id
-        # with the time in it: the broker drops a repeated id, and who forwards a request again means it
-        message_id = f"{request}-{self.clock():%H%M%S}"
+        if held.value.type == "restrict":
+            await self.restrict(request, scope, held.value.until)
+            await self.requests.save(await self._restricted(held.value), held.etag)
+            return True
+        begun = held.value.state is State.WORKING
+        if await self.paused(ERASURES) or not (begun or await self.admit(request, self.clock())):
+            log.warning("request %s waits: erasures are paused, or too many for this hour", request)
+            return False
+        message_id = f"{request}-{secrets.token_hex(4)}"  # the broker drops a repeated id; who forwards again means it
         session = await self.requests.session(scope)
         await self.work.send(messages.work(request=request, hop=0), message_id=message_id, session_id=session)
         return True
 
-    async def _new(self, message: messages.Erase, digest: str, now: datetime) -> RequestDocument:
+    async def _restricted(self, document: RequestDocument) -> RequestDocument:
+        """The restriction, done: what it holds stands in the hold of the same id."""
+        now = self.clock()
+        event = await self.requests.event(audit.EventType.REQUEST_COMPLETED, document, now, {"hold": document.id})
+        change = {"state": State.CLOSED, "finished_at": now, "outbox": (event,)}
+        return document.model_copy(update=change).forgotten(now)
+
+    async def _new(self, message: messages.Erase | messages.Restrict, digest: str) -> RequestDocument:
+        now = self.clock()
         received = message.received_at or now
+        if isinstance(message, messages.Restrict) and message.until is not None and message.until <= now:
+            raise messages.MessageError("retention.until: it is past already; give a later time, or leave it out")
+        visit = message.visit if isinstance(message, messages.Erase) else None
         document = RequestDocument(
             id=str(message.id),
             type=message.type,
@@ -113,7 +130,11 @@ class Intake:
             due_at=received + relativedelta(months=1),  # GDPR Art. 12(3)
             requested_by=message.requested_by,
             identity_verified_by=message.identity_verified_by,
-            subject=message.subject.model_dump(exclude_none=True),
+            log_from=await self.log_size(str(now.year)),
+            subject=message.subject.model_dump(mode="json", exclude_none=True),
+            visit=visit.model_dump(mode="json") if visit else None,
+            decision_on_members=message.decision_on_members if isinstance(message, messages.Erase) else None,
+            until=message.until if isinstance(message, messages.Restrict) else None,
         )
         data = {"received_at": utc_text(received), "due_at": utc_text(document.due_at)}
         event = await self.requests.event(audit.EventType.REQUEST_RECEIVED, document, now, data)
@@ -121,10 +142,12 @@ class Intake:
 
     async def _resolved(self, document: RequestDocument) -> RequestDocument:
         """The document with the scope that is meant in place of the subject, or as one that needs attention."""
+        subject = messages.Subject.model_validate_json(json.dumps(document.subject))
+        scope: Scope | None = None
         try:
-            scope, reason = await self._resolve(messages.Subject.model_validate(document.subject))
+            scope, reason = await self._resolve(subject, document)
         except PermanentError as error:  # the policy has no place to look: the request is there, and must not be lost
-            scope, reason = None, str(error)
+            reason = str(error)
         if scope is not None:
             return document.model_copy(
                 update={"state": State.ACCEPTED, "scope": (scope.kind, scope.id), "subject": None}
@@ -134,27 +157,46 @@ class Intake:
         event = await self.requests.event(kind, document, self.clock(), {"reason": reason})
         return document.model_copy(update={"state": State.NEEDS_ATTENTION, "reason": reason, "outbox": (event,)})
 
-    async def _resolve(self, subject: messages.Subject) -> tuple[Scope | None, str]:
+    async def _resolve(self, subject: messages.Subject, document: RequestDocument) -> tuple[Scope | None, str]:
         """The scope that is meant; or None and why a person must decide."""
-        people = next(c for c in self.policy.enforced() if c.identifies is not None)
-        if subject.email is not None and people.identifies is not None:
-            store = record_store(self.stores, people)
-            found = {r.scope for r in await store.find(people, people.identifies.email, subject.email) if r.scope}
-            if len(found) == 1:
-                return found.pop(), ""
-            return None, "the e-mail address matches several people" if found else "the e-mail address matches nobody"
+        if subject.email is not None:
+            return await self._by_email(subject.email)
+        if subject.visit is not None:
+            return visit_of(subject.visit), ""
+        if subject.session_id is not None:  # mostly gone by now, as the policy says: not finding one is no question
+            return Scope(kind=ScopeKind.SESSION, id=subject.session_id), ""
         if subject.user_id is not None:
             scope = Scope(kind=ScopeKind.PERSON, id=subject.user_id)
-            return (scope, "") if await self._exists(people, scope) else (None, "no such user")
+            return (scope, "") if await self._exists(identifying(self.policy), scope) else (None, "no such user")
         scope = Scope(kind=ScopeKind.HOME, id=subject.home_id or "")
         shared = shared_category(self.policy)
-        if not await self._exists(shared, scope):
+        if shared is None or not await self._exists(shared, scope):
             return None, "no such home"
-        if not await record_store(self.stores, shared).empty(shared, scope):
+        members_may_stay = document.type != "erase" or document.decision_on_members is not None
+        if not members_may_stay and not await record_store(self.stores, shared).empty(shared, scope):
             return None, HAS_USERS
         return scope, ""
 
-    async def _exists(self, category: Category, scope: Scope) -> bool:
+    async def _by_email(self, email: str) -> tuple[Scope | None, str]:
+        """The user who has the address; where there is none, the address itself if any record names it."""
+        people = identifying(self.policy)
+        found: set[Scope] = set()
+        if people is not None and people.identifies is not None:
+            store = record_store(self.stores, people)
+            found = {r.scope for r in await store.find(people, people.identifies.email, email) if r.scope}
+        if len(found) == 1:
+            return found.pop(), ""
+        if found:
+            return None, "the e-mail address matches several people"
+        address = address_of(email)
+        for category in finding(self.policy, ScopeKind.ADDRESS):
+            if await self._exists(category, address):
+                return address, ""
+        return None, "the e-mail address matches nobody"
+
+    async def _exists(self, category: Category | None, scope: Scope) -> bool:
+        if category is None:
+            return False
         async for page in record_store(self.stores, category).of_scope(category, scope, size=1):
             if page.records:
                 return True

@@ -1,29 +1,66 @@
-"""What the policy says of persons and homes: the category they share, what is not reached, their backups. Pure."""
+"""What the policy says of people and homes: the category they share, what is not reached, their backups. Pure."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from datetime import datetime
 
-from shared.errors import PermanentError
-from shared.model import ScopeKind
+from shared.message_forms import Visit
+from shared.model import Scope, ScopeKind, utc_text
 from shared.policy import BlobStore, Category, Member, OwnStore, Policy
 
 HAS_USERS = "the home has users: decide about each of them"
+NO_VISIT = "searched only for an IP address and times, which the request did not give (GDPR Art. 11(2))"
+PLANNED = "planned, not carried out yet"
 
 
-def shared_category(policy: Policy) -> Category:
-    """The category whose records people share as members: homes. Raises PermanentError where none is enforced."""
-    for category in policy.enforced():
-        if any(isinstance(finder, Member) for finder in category.find.values()):
-            return category
-    raise PermanentError("no enforced category is shared by members")
+def address_of(email: str) -> Scope:
+    """The scope of an e-mail address: letter case does not tell two apart."""
+    return Scope(kind=ScopeKind.ADDRESS, id=email.lower())
 
 
-def not_reached(policy: Policy, kinds: Collection[ScopeKind]) -> tuple[str, ...]:
-    """The categories that may hold records of such a person or home, and that an erasure does not reach yet."""
-    planned = [c for c in policy.categories if c.status == "planned" and not isinstance(c.store, OwnStore)]
-    return tuple(c.id for c in planned if any(kind in c.find for kind in kinds))
+def visit_of(visit: Visit) -> Scope:
+    """The scope of visits: its id is what is searched for, in one spelling."""
+    what = {"ip": visit.ip, "since": utc_text(visit.since), "until": utc_text(visit.until)}
+    return Scope(kind=ScopeKind.VISIT, id=json.dumps(what, sort_keys=True, separators=(",", ":")))
+
+
+def shared_category(policy: Policy) -> Category | None:
+    """The enforced category whose records people share as members, homes; None where there is none."""
+    shared = (c for c in policy.enforced() if any(isinstance(finder, Member) for finder in c.find.values()))
+    return next(shared, None)
+
+
+def identifying(policy: Policy) -> Category | None:
+    """The enforced category whose records tell who a person is, users; None where there is none."""
+    return next((category for category in policy.enforced() if category.identifies is not None), None)
+
+
+def finding(policy: Policy, kind: ScopeKind) -> list[Category]:
+    """The enforced categories that hold records of such a scope of their own; the one that identifies people last."""
+    found = [c for c in policy.enforced() if kind in c.find and not isinstance(c.find[kind], Member)]
+    return sorted(found, key=lambda category: category.identifies is not None)
+
+
+def not_reached(policy: Policy, kinds: Collection[ScopeKind]) -> dict[str, str]:
+    """What may hold more of such a person or home, and why an erasure of these kinds of scope did not search it."""
+    found: dict[str, str] = {}
+    for category in policy.categories:
+        if isinstance(category.store, OwnStore) or not category.find:
+            continue
+        if category.status == "planned" and any(kind in category.find for kind in kinds):
+            found[category.id] = PLANNED
+        elif set(category.find) == {ScopeKind.VISIT} and ScopeKind.VISIT not in kinds and ScopeKind.PERSON in kinds:
+            found[category.id] = NO_VISIT
+        if any(kind in category.find for kind in kinds):
+            found |= {f"{category.id} at {supplier.name}": PLANNED for supplier in category.suppliers}
+    return found
+
+
+def backup_categories(policy: Policy) -> list[Category]:
+    """The categories of backups."""
+    return [c for c in policy.categories if isinstance(c.store, BlobStore) and c.store.account == "backup"]
 
 
 def backups_until(policy: Policy, erased: datetime) -> datetime | None:
@@ -31,7 +68,7 @@ def backups_until(policy: Policy, erased: datetime) -> datetime | None:
 
     None where one of the rows is only planned: nobody deletes those backups. `erased` where the policy has no backups.
     """
-    rows = [c for c in policy.categories if isinstance(c.store, BlobStore) and c.store.account == "backup"]
+    rows = backup_categories(policy)
     if any(category.status != "enforced" for category in rows):
         return None
     ends = [c.cadence.after(rule.period.after(erased)) for c in rows for rule in c.rules]

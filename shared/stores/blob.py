@@ -22,7 +22,7 @@ from azure.core.pipeline.policies import AsyncRetryPolicy
 from azure.storage.blob import LocationMode
 from azure.storage.blob.aio import ContainerClient
 
-from shared.errors import ChangedError, ExistsError, TransientError
+from shared.errors import ChangedError, ExistsError, RefusedError, TransientError
 from shared.stores.interface import Entry, Stored
 
 NO_CONTAINER = "ContainerNotFound"  # a fault of ours, not an object that is not there
@@ -169,6 +169,8 @@ class BlobObjects:
         blob = self._container.get_blob_client(name)
         try:
             await blob.delete_blob(delete_snapshots="include", **condition)
+        except ResourceExistsError as error:  # 409: immutable, or under a legal hold
+            raise RefusedError(f"Blob storage {self.where}: {code_of(error)}") from None
         except ResourceNotFoundError as error:
             if code_of(error) == NO_CONTAINER:
                 raise

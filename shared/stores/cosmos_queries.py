@@ -8,13 +8,26 @@ names pass (FIELD_PATTERN); every value is a parameter.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.errors import PermanentError
 from shared.model import Scope, ScopeKind, parse_utc, utc_text
-from shared.policy import Category, CosmosStore, Empty, Field, FieldIs, Follows, Member, Partition, Rule, Touched
+from shared.policy import (
+    Category,
+    CosmosStore,
+    Empty,
+    Field,
+    FieldIs,
+    Member,
+    Partition,
+    Rule,
+    Touched,
+    Where,
+    YearEnd,
+)
+from shared.year_end import end_of_year, first_year_kept
 
 Query = tuple[str, list[dict[str, Any]]]
 
@@ -22,11 +35,11 @@ Query = tuple[str, list[dict[str, Any]]]
 def expiring(category: Category, rule: Rule, now: datetime, last: str) -> Query:
     """The query for what may be due under a rule, in the order of starting points, from `last` on.
 
-    Selects the order as `at`. The cutoff is late by what calendar months and fractions of a second can hide: the
-    caller compares each due time.
+    The cutoff is late by what calendar months, fractions of a second and offsets can hide: the caller compares each due
+    time.
     """
     cutoff = rule.period.latest_start(now)
-    conditions = _where(rule)
+    conditions, parameters = _where([rule])
     low: str | int
     high: str | int
     match rule.start:
@@ -36,6 +49,9 @@ def expiring(category: Category, rule: Rule, now: datetime, last: str) -> Query:
                 last or "0",
                 utc_text((cutoff + timedelta(seconds=1)).replace(microsecond=0)),
             )
+        case YearEnd(field=name, zone=zone):
+            # Two days late: a text is a date of the zone, or a time by any offset, which can read like the next day.
+            order, low, high = f"c.{name}", last or "0", f"{first_year_kept(rule.period, now, zone):04}-01-03"
         case Touched():
             order, low, high = "c._ts", int(last or 0), int(cutoff.timestamp())
         case Empty(field=name):
@@ -43,7 +59,7 @@ def expiring(category: Category, rule: Rule, now: datetime, last: str) -> Query:
             conditions.append(f"ARRAY_LENGTH(c.{name}) = 0")
         case _:
             raise PermanentError(f"rule {rule.id} of {category.id}: its starting point cannot be read in Cosmos DB")
-    parameters = [{"name": "@low", "value": low}, {"name": "@high", "value": high}, *_parameters(rule)]
+    parameters += [{"name": "@low", "value": low}, {"name": "@high", "value": high}]
     where = " AND ".join([f"{order} >= @low", f"{order} <= @high", *conditions])
     return f"SELECT {fields(category)} FROM c WHERE {where} ORDER BY {order}", parameters
 
@@ -53,19 +69,31 @@ def of_scope(category: Category, scope: Scope, selected: str) -> tuple[Query, di
 
     Raises PermanentError where the policy has no finder for such a scope.
     """
-    select = f"SELECT {selected} FROM c"
-    by_id = [{"name": "@id", "value": scope.id}]
+    conditions, parameters = of_category(category)
+    target: dict[str, Any] = {}
     match category.find.get(scope.kind):
         case Partition():
-            return (select, []), {"partition_key": scope.id}
+            target = {"partition_key": scope.id}
         case FieldIs(field=name) if scope.kind is ScopeKind.ADDRESS:
-            return (f"{select} WHERE STRINGEQUALS(c.{name}, @id, true)", by_id), {}
+            conditions.append(f"STRINGEQUALS(c.{name}, @id, true)")
         case FieldIs(field=name):
-            return (f"{select} WHERE c.{name} = @id", by_id), {}
+            conditions.append(f"c.{name} = @id")
         case Member(field=name):
-            return (f"{select} WHERE ARRAY_CONTAINS(c.{name}, @id)", by_id), {}
+            conditions.append(f"ARRAY_CONTAINS(c.{name}, @id)")
         case _:
             raise PermanentError(f"category {category.id} says not how the records of a {scope.kind} are found")
+    if not target:
+        parameters.append({"name": "@id", "value": scope.id})
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    return (f"SELECT {selected} FROM c{where}", parameters), target
+
+
+def of_category(category: Category) -> tuple[list[str], list[dict[str, Any]]]:
+    """What an item must meet to be the category's, where each rule says which it is about: that one of them is."""
+    if not category.rules or not all(rule.where for rule in category.rules):
+        return [], []
+    conditions, parameters = _where(category.rules)
+    return [f"({' OR '.join(conditions)})"], parameters
 
 
 def timeless(rule: Rule) -> Query | None:
@@ -73,28 +101,30 @@ def timeless(rule: Rule) -> Query | None:
 
     A time begins with a digit, so a text that does not is none. None where a rule reads no property.
     """
-    if not isinstance(rule.start, Field):
+    if not isinstance(rule.start, Field | YearEnd):
         return None
     name = f"c.{rule.start.field}"
+    conditions, parameters = _where([rule])
     odd = f"(NOT IS_STRING({name}) OR {name} < '0' OR {name} >= ':')"
-    where = " AND ".join([f"IS_DEFINED({name})", f"NOT IS_NULL({name})", odd, *_where(rule)])
-    return f"SELECT VALUE COUNT(1) FROM c WHERE {where}", _parameters(rule)
+    where = " AND ".join([f"IS_DEFINED({name})", f"NOT IS_NULL({name})", odd, *conditions])
+    return f"SELECT VALUE COUNT(1) FROM c WHERE {where}", parameters
 
 
-def _where(rule: Rule) -> list[str]:
-    if rule.where is None:
-        return []
-    name = f"c.{rule.where.field}"
-    if rule.where.equals is not None:
-        return [f"{name} = @equals"]
-    there = f"(IS_DEFINED({name}) AND NOT IS_NULL({name}))"
-    return [f"NOT {there}" if rule.where.absent else there]
-
-
-def _parameters(rule: Rule) -> list[dict[str, Any]]:
-    if rule.where is None or rule.where.equals is None:
-        return []
-    return [{"name": "@equals", "value": rule.where.equals}]
+def _where(rules: Sequence[Rule]) -> tuple[list[str], list[dict[str, Any]]]:
+    """Each rule's condition, and the values they compare with."""
+    conditions: list[str] = []
+    parameters: list[dict[str, Any]] = []
+    for number, rule in enumerate(rules):
+        match rule.where:
+            case Where(field=name, equals=str() as text):
+                conditions.append(f"c.{name} = @equals{number}")
+                parameters.append({"name": f"@equals{number}", "value": text})
+            case Where(field=name, absent=absent):
+                there = f"(IS_DEFINED(c.{name}) AND NOT IS_NULL(c.{name}))"
+                conditions.append(f"NOT {there}" if absent else there)
+            case None:
+                pass
+    return conditions, parameters
 
 
 def store_of(category: Category) -> CosmosStore:
@@ -107,15 +137,15 @@ def store_of(category: Category) -> CosmosStore:
 def fields(category: Category) -> str:
     """What a listing selects: identity, version, partition, and all that starting points and scopes are read from."""
     names = {"id", "_etag", "_ts", store_of(category).partition_field}
-    names |= {rule.start.field for rule in category.rules if isinstance(rule.start, Field)}
-    if category.scope is not None and isinstance(category.scope.by, FieldIs):
-        names.add(category.scope.by.field)
+    names |= {rule.start.field for rule in category.rules if isinstance(rule.start, Field | YearEnd | Empty)}
+    names |= {rule.where.field for rule in category.rules if rule.where}
+    names |= {finder.field for finder in category.find.values() if isinstance(finder, FieldIs)}
     return ", ".join(f"c.{name}" for name in sorted(names))
 
 
 def order_of(item: Mapping[str, Any], rule: Rule) -> str:
     """What a listing is ordered by, as text."""
-    return str(item[rule.start.field] if isinstance(rule.start, Field) else item["_ts"])
+    return str(item[rule.start.field] if isinstance(rule.start, Field | YearEnd) else item["_ts"])
 
 
 def identity(item: Mapping[str, Any], category: Category) -> str:
@@ -133,11 +163,28 @@ def read_cursor(cursor: str) -> tuple[str, set[str]]:
 
 def start_of(item: Mapping[str, Any], rule: Rule) -> datetime | None:
     """The item's starting point under a rule; None where it has none, or what is no time."""
-    if isinstance(rule.start, Follows):
+    try:
+        match rule.start:
+            case Field(field=name):
+                return parse_utc(item[name])
+            case YearEnd(field=name, zone=zone):
+                return end_of_year(item[name], zone)
+            case Empty(field=name) if item.get(name) != []:
+                return None
+            case Touched() | Empty():
+                return datetime.fromtimestamp(item["_ts"], UTC)
+            case _:
+                return None
+    except (KeyError, TypeError, ValueError):
         return None
-    if isinstance(rule.start, Field):
-        try:
-            return parse_utc(item[rule.start.field])
-        except (KeyError, TypeError, ValueError):
-            return None
-    return datetime.fromtimestamp(item["_ts"], UTC)
+
+
+def about(rule: Rule, item: Mapping[str, Any]) -> bool:
+    """Whether a rule's condition selects the item."""
+    match rule.where:
+        case Where(field=name, equals=str() as text):
+            return bool(item.get(name) == text)
+        case Where(field=name, absent=absent):
+            return (item.get(name) is None) == absent
+        case None:
+            return True

@@ -20,15 +20,17 @@ from azure.cosmos.aio import ContainerProxy, DatabaseProxy
 
 from shared.errors import TransientError
 from shared.model import Action, Locator, Record, Scope
-from shared.policy import Category, Field, FieldIs, Follows, Member, Rule
+from shared.policy import Category, Field, FieldIs, Follows, Member, Rule, YearEnd
 from shared.stores.blob import asked_to_wait
 from shared.stores.concurrency import bounded
 from shared.stores.cosmos_deletes import CosmosDeletes
 from shared.stores.cosmos_queries import (
     Query,
+    about,
     expiring,
     fields,
     identity,
+    of_category,
     of_scope,
     order_of,
     read_cursor,
@@ -37,8 +39,7 @@ from shared.stores.cosmos_queries import (
     timeless,
 )
 from shared.stores.interface import Answer, Division, NoAnswer, Page, Slice
-
-NO_TIME = "starting point is no time"
+from shared.stores.reading import NO_END, NO_TIME, Told, judged_by, last, whose
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +121,12 @@ class CosmosRecords:
 
     async def find(self, category: Category, field_name: str, value: str) -> Sequence[Record]:
         """Items whose text property equals the value, letter case apart; reads every partition's index."""
-        text = f"SELECT {fields(category)} FROM c WHERE STRINGEQUALS(c.{field_name}, @value, true)"
-        query: Query = (text, [{"name": "@value", "value": value}])
+        conditions, parameters = of_category(category)
+        where = " AND ".join([f"STRINGEQUALS(c.{field_name}, @value, true)", *conditions])
+        query: Query = (
+            f"SELECT {fields(category)} FROM c WHERE {where}",
+            [{"name": "@value", "value": value}, *parameters],
+        )
         found: list[Record] = []
         try:
             async for items, _ in self._query(self._container(category), query, 100):
@@ -213,26 +218,29 @@ class CosmosRecords:
         if not isinstance(partition, str):
             strange["partition key is no text"] += 1
             return None
-        start = start_of(item, rule) if rule else None
-        if rule and start is None and isinstance(rule.start, Field) and rule.start.field in item:
+        term = last(judged_by(category, rule), lambda each: start_of(item, each) if about(each, item) else None)
+        if term is None and rule and isinstance(rule.start, Field | YearEnd) and rule.start.field in item:
             strange[NO_TIME] += 1
-        owner = category.scope
-        scope = None
-        if owner is not None:
-            scope_id = item.get(owner.by.field) if isinstance(owner.by, FieldIs) else partition
-            scope = Scope(kind=owner.kind, id=scope_id) if isinstance(scope_id, str) and scope_id else None
+        elif term is None and category.law:
+            strange[NO_END] += 1
+        scope, names = whose(category, lambda finder: _told(item, partition, finder))
         return Record(
             locator=Locator(
                 store="cosmos", account=self.account, container=store.container, key=item["id"], partition=partition
             ),
             etag=item["_etag"],
             category=category.id,
-            rule=rule.id if rule else None,
+            rule=term.rule if term else None,
             scope=scope,
-            starting_point=start,
-            due=rule.period.after(start) if rule and start else None,
+            starting_point=term.start if term else None,
+            due=term.due if term else None,
+            names=names,
             action=action,
         )
+
+
+def _told(item: Mapping[str, Any], partition: str, finder: Told) -> object:
+    return item.get(finder.field) if isinstance(finder, FieldIs) else partition
 
 
 def translate(error: AzureError) -> Exception:

@@ -45,7 +45,7 @@ class ObjectStore(Protocol):
         """Write only over the version `etag`; return the new ETag. Raises ChangedError, TransientError."""
 
     async def delete(self, name: str, *, etag: str | None = None) -> None:
-        """Delete; nothing there is fine. With `etag`, only that version: raises ChangedError."""
+        """Delete; nothing there is fine. With `etag`, only that version. Raises ChangedError, RefusedError."""
 
     def list(self, prefix: str = "") -> AsyncIterator[Entry]:
         """Yield every object whose name starts with `prefix`, in the order of names."""
@@ -94,9 +94,12 @@ class NoAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class Recoverable:
-    """The store deleted the record and keeps a copy that can be restored, `until` a time at the latest."""
+    """The store deleted the record and keeps a copy that can be restored, `until` a time at the latest.
 
-    until: datetime
+    None means that no clock ends it: somebody has to delete the copy.
+    """
+
+    until: datetime | None
 
 
 Said = Literal["deleted", "left", "missing", "changed", "lease", "immutability", "legal-hold", "blob-type"]

@@ -11,47 +11,40 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Literal
 from zlib import crc32
 
 from shared.errors import PermanentError
-from shared.model import Action, Locator, Record, Scope, ScopeKind, parse_utc
+from shared.model import Action, Locator, Record, Scope
 from shared.policy import (
     BlobStore,
     Category,
     CosmosStore,
-    Empty,
-    Field,
-    FieldIs,
+    Line,
     Member,
-    Name,
-    NameOrStored,
-    NamePart,
-    Partition,
     Rule,
-    Stored,
-    Touched,
 )
 from shared.stores.interface import Answer, Division, NoAnswer, Page, Recoverable, Slice
+from shared.stores.lines import NOT_OVER, UNREADABLE, visit_of
+from shared.stores.memory_rows import (
+    Held,
+    Key,
+    about,
+    finds,
+    line_of,
+    members,
+    oddity,
+    of_category,
+    searched_in,
+    start_of,
+    told,
+)
+from shared.stores.reading import NO_END, judged_by, last, whose
 
 Table = tuple[str, str, str]  # kind, account, container
-Key = tuple[str, str]  # partition ("" for a blob), name or id
-
-
-@dataclass(kw_only=True)
-class _Held:
-    """One blob or item; `fields` is empty for a blob, `named` and `times` for an item."""
-
-    etag: str
-    stored: datetime
-    fields: dict[str, Any]
-    named: Mapping[str, str] = field(default_factory=dict)
-    times: Mapping[str, datetime] = field(default_factory=dict)
-    outside: bool = False
-    blocked: Literal["lease", "immutability", "legal-hold"] | None = None
 
 
 @dataclass(kw_only=True)
@@ -74,21 +67,34 @@ class MemoryRecords:
         self.asked: list[Record] = []
         self.recoverable_until: datetime | None = None
         self.before_delete: Callable[[Sequence[Record]], None] | None = None
-        self._tables: dict[Table, dict[Key, _Held]] = {}
+        self._tables: dict[Table, dict[Key, Held]] = {}
         self._etags = count(1)
         self._faults: list[_Fault] = []
 
     # ------------------------------------------------------------ what tests put in, move and look at
 
-    def put(self, category: Category, record: str | Mapping[str, Any], *, stored: datetime | None = None) -> None:
-        """Write a blob (its name) or an item (its properties), new or over the old one; `stored` None is now."""
+    def put(
+        self,
+        category: Category,
+        record: str | Mapping[str, Any],
+        *,
+        stored: datetime | None = None,
+        data: bytes = b"",
+    ) -> None:
+        """Write a blob (its name, and its `data`) or an item (its properties), new or over the old one.
+
+        `stored` None is now.
+        """
         at = stored or self._now()
-        held = _Held(etag=f'"{next(self._etags)}"', stored=at, fields={})
+        held = Held(etag=f'"{next(self._etags)}"', stored=at, fields={})
         if isinstance(record, str):
+            below = _blob(category).layout.below(record.split("/"))
             parts = _blob(category).layout.match(record)
             held.outside = parts is None
-            if parts is not None:
+            held.data, held.line = data, line_of(category)
+            if parts is not None and below is not None:
                 held.named, held.times = parts.fields, parts.times
+                held.over = max((latest for _, latest in below.times.values()), default=None)
             key = ("", record)
         else:
             held.fields = deepcopy(dict(record))
@@ -103,7 +109,7 @@ class MemoryRecords:
         self,
         category: Category,
         key: str,
-        reason: Literal["lease", "immutability", "legal-hold"] | None = "lease",
+        reason: Literal["lease", "immutability", "legal-hold", "blob-type"] | None = "lease",
         *,
         partition: str = "",
     ) -> None:
@@ -122,6 +128,10 @@ class MemoryRecords:
         """The properties of what is there ({} for a blob), or None."""
         held = self._table(category).get((partition, key))
         return None if held is None else deepcopy(held.fields)
+
+    def data(self, category: Category, key: str) -> bytes:
+        """What a blob holds."""
+        return self._table(category)["", key].data
 
     # ------------------------------------------------------------ the port
 
@@ -147,7 +157,7 @@ class MemoryRecords:
         The first page counts what is strange in the whole category, for part 0.
         """
         number, parts = json.loads(part.bounds)
-        strange = Counter(filter(None, (_oddity(held, rule) for held in self._table(category).values())))
+        strange = Counter(filter(None, (oddity(held, rule) for held in self._table(category).values())))
         counted = strange if number == 0 and not cursor else Counter[str]()
         while True:
             mine = [
@@ -164,8 +174,20 @@ class MemoryRecords:
 
     async def of_scope(self, category: Category, scope: Scope, *, size: int) -> AsyncIterator[Page]:
         """Every record that the category's finder finds."""
-        action = Action.LEAVE if isinstance(category.find.get(scope.kind), Member) else Action.DELETE
-        found = [self._record(category, None, where, held, action) for where, held in self._of(category, scope)]
+        action = Action.LEAVE if isinstance(category.find.get(scope.kind), Member | Line) else Action.DELETE
+        strange = Counter[str]()
+        found = []
+        for where, held in self._of(category, scope):
+            searched = searched_in(held, scope)
+            strange[UNREADABLE] += searched.unreadable if searched else 0
+            if searched and searched.taken and held.over and held.over >= self._now():
+                strange[NOT_OVER] += 1
+            elif searched is None or searched.taken:
+                found.append(self._record(category, None, where, held, action))
+        if category.law:
+            strange[NO_END] += sum(record.due is None for record in found)
+        if +strange:
+            yield Page(records=(), cursor="", strange=+strange)
         for start in range(0, len(found), size):
             yield Page(records=found[start : start + size], cursor="")
 
@@ -175,6 +197,7 @@ class MemoryRecords:
             self._record(category, None, key, held)
             for key, held in sorted(self._table(category).items())
             if isinstance(text := held.fields.get(field_name), str) and text.lower() == value.lower()
+            if of_category(held, category)
         ]
 
     async def values(self, category: Category, scope: Scope, field_name: str) -> Sequence[str]:
@@ -186,7 +209,7 @@ class MemoryRecords:
         """Whether no item of the scope's partition has a member."""
         lists = [finder for finder in category.find.values() if isinstance(finder, Member)]
         mine = [held for (partition, _), held in self._table(category).items() if partition == scope.id]
-        return not any(_members(held, finder) for held in mine for finder in lists)
+        return not any(members(held, finder) for held in mine for finder in lists)
 
     async def delete(self, records: Sequence[Record], *, leaver: Scope | None = None) -> Sequence[Answer]:
         """Delete (or leave), one after the other."""
@@ -202,19 +225,26 @@ class MemoryRecords:
 
     def _of(self, category: Category, scope: Scope) -> list[tuple[tuple[str, str], Any]]:
         """What the category's finder finds of the scope."""
-        return [(where, h) for where, h in sorted(self._table(category).items()) if _finds(category, scope, where, h)]
+        return [
+            (where, held)
+            for where, held in sorted(self._table(category).items())
+            if of_category(held, category) and finds(category, scope, where, held)
+        ]
 
     def _there(self, record: Record, leaver: Scope | None) -> bool:
         where = record.locator
         held = self._tables.get((where.store, where.account, where.container), {}).get((where.partition, where.key))
         if held is None or record.action is not Action.LEAVE or leaver is None:
             return held is not None
+        searched = searched_in(held, leaver)
+        if searched is not None:
+            return searched.taken > 0
         return any(isinstance(value, list) and leaver.id in value for value in held.fields.values())
 
     def _now(self) -> datetime:
         return (self.clock or datetime.now(UTC)).replace(microsecond=0)
 
-    def _table(self, category: Category) -> dict[Key, _Held]:
+    def _table(self, category: Category) -> dict[Key, Held]:
         account = getattr(category.store, "account", "")
         return self._tables.setdefault((category.store.kind, account, category.store.container), {})
 
@@ -222,25 +252,16 @@ class MemoryRecords:
         records = [
             self._record(category, rule, key, held)
             for key, held in self._table(category).items()
-            if not held.outside and _selected(held, rule)
+            if not held.outside and about(held, rule)
         ]
         yield from sorted((r for r in records if r.due is not None and r.due <= now), key=_cursor)
 
     def _record(
-        self, category: Category, rule: Rule | None, key: Key, held: _Held, action: Action = Action.DELETE
+        self, category: Category, rule: Rule | None, key: Key, held: Held, action: Action = Action.DELETE
     ) -> Record:
         partition, name = key
-        start = _start(held, rule) if rule else None
-        owner = category.scope
-        scope_id: object = None
-        if owner is not None:
-            match owner.by:
-                case FieldIs():
-                    scope_id = held.fields.get(owner.by.field)
-                case NamePart():
-                    scope_id = held.named.get(owner.by.field)
-                case _:
-                    scope_id = partition
+        term = last(judged_by(category, rule), lambda each: start_of(held, each) if about(held, each) else None)
+        scope, names = whose(category, lambda finder: told(held, partition, finder))
         account = getattr(category.store, "account", "")
         return Record(
             locator=Locator(
@@ -252,10 +273,11 @@ class MemoryRecords:
             ),
             etag=held.etag,
             category=category.id,
-            rule=rule.id if rule else None,
-            scope=Scope(kind=owner.kind, id=scope_id) if owner and isinstance(scope_id, str) and scope_id else None,
-            starting_point=start,
-            due=rule.period.after(start) if rule and start else None,
+            rule=term.rule if term else None,
+            scope=scope,
+            starting_point=term.start if term else None,
+            due=term.due if term else None,
+            names=names,
             action=action,
         )
 
@@ -275,8 +297,10 @@ class MemoryRecords:
         table = self._tables.get((where.store, where.account, where.container), {})
         key = (where.partition, where.key)
         held = table.get(key)
-        if record.action is Action.LEAVE and (where.store == "blob" or leaver is None):
-            raise PermanentError("a blob cannot be left, and no record can be left by nobody")
+        if record.action is Action.LEAVE and leaver is None:
+            raise PermanentError("no record can be left by nobody")
+        if record.action is Action.LEAVE and where.store == "blob":
+            return self._take_lines(held, record, leaver)
         if held is None:
             return "missing"
         if record.action is Action.LEAVE and leaver is not None:
@@ -286,7 +310,7 @@ class MemoryRecords:
             if held.etag != record.etag:
                 return "changed"
             stay = {name: [m for m in members if m != leaver.id] for name, members in lists.items()}
-            table[key] = _Held(
+            table[key] = Held(
                 etag=f'"{next(self._etags)}"', stored=self._now(), fields={**held.fields, **stay}, blocked=held.blocked
             )
             return "left"
@@ -299,66 +323,21 @@ class MemoryRecords:
             return Recoverable(until=self.recoverable_until)
         return "deleted"
 
+    def _take_lines(self, held: Held | None, record: Record, leaver: Scope | None) -> Answer:
+        visit_of(leaver)  # refuses whoever is no visit
+        searched = searched_in(held, leaver) if held and leaver else None
+        if held is None or searched is None or not searched.taken:
+            return "missing"
+        if held.etag != record.etag:
+            return "changed"
+        if held.blocked is not None:
+            return held.blocked
+        held.data, held.etag = searched.rest, f'"{next(self._etags)}"'
+        return "left"
+
 
 def _cursor(record: Record) -> str:
     return json.dumps([record.locator.partition, record.locator.key])
-
-
-def _start(held: _Held, rule: Rule) -> datetime | None:
-    match rule.start:
-        case Name(field=name) | NameOrStored(field=name):
-            return min(held.times[name], held.stored)
-        case Field(field=name):
-            try:
-                return parse_utc(held.fields[name])
-            except (KeyError, TypeError, ValueError):
-                return None
-        case Stored() | Touched() | Empty():
-            return held.stored
-        case _:
-            return None
-
-
-def _oddity(held: _Held, rule: Rule) -> str | None:
-    """What a listing finds strange about a record, if anything."""
-    if isinstance(rule.start, Name | NameOrStored) and not held.outside:
-        return "named later than stored" if held.times[rule.start.field] > held.stored else None
-    if isinstance(rule.start, Field) and rule.start.field in held.fields:
-        return "starting point is no time" if _start(held, rule) is None else None
-    return None
-
-
-def _selected(held: _Held, rule: Rule) -> bool:
-    """Whether the rule is about this record at all."""
-    if isinstance(rule.start, Empty) and held.fields.get(rule.start.field) != []:
-        return False
-    if rule.where is None:
-        return True
-    value = held.fields.get(rule.where.field)
-    return value == rule.where.equals if rule.where.equals is not None else (value is None) == rule.where.absent
-
-
-def _finds(category: Category, scope: Scope, where: Key, held: _Held) -> bool:
-    """Whether the category's finder finds this record for the scope."""
-    match category.find.get(scope.kind):
-        case Partition():
-            return where[0] == scope.id
-        case FieldIs(field=name):
-            text = held.fields.get(name)
-            if scope.kind is ScopeKind.ADDRESS and isinstance(text, str):
-                return text.lower() == scope.id.lower()
-            return bool(text == scope.id)
-        case Member() as finder:
-            return scope.id in _members(held, finder)
-        case NamePart(field=name):
-            return held.named.get(name) == scope.id
-        case _:
-            return False
-
-
-def _members(held: _Held, finder: Member) -> Sequence[Any]:
-    members = held.fields.get(finder.field)
-    return members if isinstance(members, list) else ()
 
 
 def _blob(category: Category) -> BlobStore:

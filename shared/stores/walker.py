@@ -26,8 +26,8 @@ OUTSIDE = "outside the layout"
 class Walk:
     """One walk over a container.
 
-    With `time` (a time placeholder) and `cutoff`, prefixes wholly after the cutoff are left out. `known` gives plain
-    placeholders' values, and leaves out every other value.
+    With `time` (a time placeholder) and `cutoff`, prefixes wholly after the cutoff are left out, and with `since` those
+    wholly before it. `known` gives plain placeholders' values, and leaves out every other value.
     """
 
     container: ContainerClient
@@ -35,6 +35,7 @@ class Walk:
     now: datetime
     time: str | None = None
     cutoff: datetime | None = None
+    since: datetime | None = None
     known: Mapping[str, str] = field(default_factory=dict)
     ahead: int = 8
 
@@ -68,6 +69,11 @@ class Walk:
                 task.cancel()
             await asyncio.gather(*first, return_exceptions=True)
 
+    def may_hold(self, name: str) -> bool:
+        """Whether a full name is of the layout, and within the walk's bounds."""
+        segments = tuple(name.split("/"))
+        return len(segments) == len(self.layout.levels) and self._wanted(segments)
+
     async def _page(self, prefix: str, token: str | None = None) -> tuple[list[BlobProperties], str | None]:
         pages = self.container.list_blobs(name_starts_with=prefix).by_page(continuation_token=token)
         async for page in pages:
@@ -94,8 +100,9 @@ class Walk:
             return False
         if self.time is None or self.cutoff is None:
             return True
-        earliest, _ = below.times[self.time]
-        return earliest <= self.cutoff or earliest > self.now
+        earliest, latest = below.times[self.time]
+        too_old = self.since is not None and latest < self.since
+        return (earliest <= self.cutoff and not too_old) or earliest > self.now
 
     def _flat(self, segments: tuple[str, ...]) -> bool:
         """Whether nothing below this prefix can be left out by listing level by level."""
@@ -106,7 +113,7 @@ class Walk:
         if self.time is None or self.cutoff is None or not any(t.unit and t.field == self.time for t in tokens):
             return True
         earliest, latest = self.layout.interval(segments, self.time) or (self.now, self.now)
-        return latest <= self.cutoff or earliest > self.now
+        return (latest <= self.cutoff and (self.since is None or earliest >= self.since)) or earliest > self.now
 
 
 def _prefix(segments: Sequence[str]) -> str:

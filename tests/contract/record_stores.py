@@ -8,7 +8,7 @@ import json
 import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeAlias
 from uuid import uuid4
@@ -18,6 +18,9 @@ from azure.cosmos.aio import ContainerProxy, CosmosClient
 from azure.storage.blob.aio import BlobServiceClient, ContainerClient
 
 from local import servers
+from local.azure.account import Account, Settings
+from local.azure.blob_server import BlobServer
+from local.azure.serving import serving
 from shared.model import Record, Scope, ScopeKind, utc_text
 from shared.policy import Category
 from shared.stores.blob import retry_policy
@@ -84,6 +87,12 @@ class MemoryShelf:
     async def item(self, category: Category, key: str, partition: str) -> Mapping[str, Any] | None:
         return self.records.item(category, key, partition=partition)
 
+    async def write(self, category: Category, key: str, data: bytes) -> None:
+        self.records.put(category, key, data=data)
+
+    async def data(self, category: Category, key: str) -> bytes:
+        return self.records.data(category, key)
+
 
 @dataclass(kw_only=True)
 class BlobShelf:
@@ -109,6 +118,19 @@ class BlobShelf:
 
     async def lease(self, category: Category, key: str) -> None:
         await self.client.get_blob_client(key).acquire_lease()
+
+    async def write(self, category: Category, key: str, data: bytes) -> None:
+        await self.client.upload_blob(key, data, overwrite=True)
+
+    async def data(self, category: Category, key: str) -> bytes:
+        return await (await self.client.download_blob(key)).readall()
+
+
+@dataclass(kw_only=True)
+class VersionsShelf(BlobShelf):
+    """Blobs on the stand-in for what Azurite has not; `account` is its inside."""
+
+    account: Account
 
 
 @dataclass(kw_only=True)
@@ -165,6 +187,30 @@ async def blob_shelf(stack: AsyncExitStack, port: int) -> BlobShelf:
     stack.push_async_callback(client.delete_container)
     records = BlobRecords(service=service, account="data")
     return BlobShelf(records=records, client=client, container=client.container_name)
+
+
+async def versions_shelf(stack: AsyncExitStack, settings: Settings) -> VersionsShelf:
+    """A container in an account of these settings, on the stand-in for what Azurite has not."""
+    account = Account(settings=settings)
+    url = stack.enter_context(serving(BlobServer(account)))
+    service = BlobServiceClient.from_connection_string(connection(url, account), retry_policy=retry_policy())
+    await stack.enter_async_context(service)
+    client = await service.create_container(f"records-{uuid4()}")
+    return VersionsShelf(
+        records=BlobRecords(service=service, account="data"),
+        client=client,
+        container=client.container_name,
+        name="versions",
+        account=account,
+    )
+
+
+def connection(url: str, account: Account) -> str:
+    """The connection string of an account that `serving` serves at the URL."""
+    return (
+        f"DefaultEndpointsProtocol=http;AccountName={account.name};AccountKey={servers.AZURITE_KEY};"
+        f"BlobEndpoint={url}/{account.name};"
+    )
 
 
 async def cosmos_shelf(stack: AsyncExitStack, port: int, partition_key: str) -> CosmosShelf:
@@ -239,6 +285,16 @@ def blob_category(container: str) -> Category:
     return a_category(store, {"start": {"from": "name", "field": "taken"}, "period": "P7D"})
 
 
+def log_category(shelf: Blobs, layout: str = "{hour:%Y-%m-%d}/{hour:%H}.jsonl") -> Category:
+    """A log in blobs, of which a visit's lines go; an adapter is told how they are found."""
+    store = {"kind": "blob", "account": "data", "container": shelf.container, "layout": layout}
+    rule = {"start": {"from": "name", "field": "hour"}, "period": "P14D"}
+    category = a_category(store, rule, find={"visit": {"by": "line", "ip": "ip", "at": "at"}})
+    if isinstance(shelf, BlobShelf):
+        shelf.records = replace(shelf.records, lines={category.id: category.find[ScopeKind.VISIT]})
+    return category
+
+
 def item_category(container: str) -> Category:
     store = {"kind": "cosmos", "account": "main", "container": container, "partition_key": "/homeId"}
     find = {"person": {"by": "member", "field": "members"}, "home": {"by": "partition"}}
@@ -262,11 +318,11 @@ class Governed:
         return f"2026-01-01/{number:04}" if self.category.store.kind == "blob" else f"{number:04}"
 
     def partition(self, number: int) -> str:
-        return "" if self.category.store.kind == "blob" else f"h{number % self.homes}"
+        return f"h{number % self.homes}" if self.category.store.kind == "cosmos" else ""
 
     async def write(self, numbers: Iterable[int]) -> None:
         """Write records, or write them again: a new version each time."""
-        if self.category.store.kind == "blob":
+        if self.category.store.kind != "cosmos":
             await self.shelf.put(self.category, [self.key(number) for number in numbers])
             return
         rows = [{"id": self.key(n), "homeId": self.partition(n), "at": "2026-01-01T00:00:00Z"} for n in numbers]

@@ -207,7 +207,7 @@ def test_what_needs_a_person_is_told_by_status_and_request_status_with_exit_code
     code, out, _ = world.retention(
         "request", "erase", "--email", "nobody@example.test", *SOMEBODY, "--id", sent, "--json"
     )
-    assert (code, json.loads(out)) == (0, {"request": sent, "queue": "requests"})
+    assert (code, json.loads(out)) == (0, {"id": sent, "type": "erase", "queue": "requests"})
     undecided = world.start("request", "status", sent, "--follow", "--json")
     parked = world.start("request", "status", bad, "--follow", "--json")
     code, out, _ = ended(undecided)
@@ -220,7 +220,7 @@ def test_what_needs_a_person_is_told_by_status_and_request_status_with_exit_code
     code, out, _ = world.retention("status")
     assert code == 1
     assert f"ATTENTION request {sent} needs a person" in out
-    assert f"ATTENTION a message of request {bad} is parked" in out
+    assert f" of request {bad} is parked, from queue requests" in out
 
 
 def test_what_is_not_there_is_told_apart_from_what_does_not_answer(world: World) -> None:

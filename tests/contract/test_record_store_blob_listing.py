@@ -180,6 +180,18 @@ async def test_a_name_later_than_stored_is_found_at_the_latest_when_its_name_is_
     assert starting_point < stored + timedelta(days=1)
 
 
+@pytest.mark.parametrize("layout", DATED)
+async def test_a_name_up_to_an_hour_later_than_stored_goes_in_time(blobs: Blobs, layout: str) -> None:
+    category = governed(blobs, layout)
+    stored = to_the_second(await blobs.records.now(category))
+    names = [named(layout, stored + timedelta(minutes=minutes), name=f"{minutes}") for minutes in (2, 59)]
+    await blobs.put(category, names)
+    assert (await listed(blobs, category, now=stored + WEEK - timedelta(seconds=1))).keys == []
+    found = await listed(blobs, category, now=stored + WEEK + timedelta(seconds=5))
+    assert found.keys == names
+    assert found.strange == {"named later than stored": 2}
+
+
 async def test_blobs_outside_the_layout_are_reported_and_never_listed(blobs: Blobs) -> None:
     category = governed(blobs, DATE_FIRST)
     now = to_the_second(await blobs.records.now(category))
@@ -257,3 +269,31 @@ async def test_the_memory_of_a_part_is_text_that_survives_json(blobs: Blobs) -> 
     copy: Any = Slice(bounds=part.bounds.encode("ascii").decode())
     pages = [p async for p in blobs.records.expired(category, category.rules[0], copy, now=now, cursor="", size=4)]
     assert [len(page.records) for page in pages] == [1]
+
+
+async def test_a_name_tells_whose_a_blob_is_and_who_else_it_is_about(blobs: Blobs) -> None:
+    category = a_category(
+        {"kind": "blob", "account": "data", "container": blobs.container, "layout": "{home_id}/{person_id}/{name}"},
+        {"start": {"from": "stored"}, "period": "P7D"},
+        belongs_to="home",
+        find={"home": {"by": "name-part", "field": "home_id"}, "person": {"by": "name-part", "field": "person_id"}},
+    )
+    await blobs.put(category, ["h1/u1/a", "h2/u1/b"])
+    home, person = Scope(kind=ScopeKind.HOME, id="h1"), Scope(kind=ScopeKind.PERSON, id="u1")
+    [record] = await all_of(blobs, category, home)
+    assert (record.scope, record.names) == (home, (person,))
+    assert sorted(r.locator.key for r in await all_of(blobs, category, person)) == ["h1/u1/a", "h2/u1/b"]
+
+
+async def test_what_a_law_keeps_says_until_when_whoever_asks(blobs: Blobs) -> None:
+    category = a_category(
+        {"kind": "blob", "account": "data", "container": blobs.container, "layout": "{day:%Y-%m-%d}/{home_id}"},
+        {"start": {"from": "name", "field": "day"}, "period": "P5Y"},
+        {"start": {"from": "name", "field": "day"}, "period": "P10Y"},
+        belongs_to="home",
+        find={"home": {"by": "name-part", "field": "home_id"}},
+        law="An Act",
+    )
+    await blobs.put(category, ["2025-01-01/h1"])
+    [record] = await all_of(blobs, category, Scope(kind=ScopeKind.HOME, id="h1"))
+    assert (record.rule, record.due) == ("rule-1", datetime(2035, 1, 1, tzinfo=UTC))

@@ -1,6 +1,7 @@
 """The gate dies at any step, or a rival runs to its end at any step: no record is gone without an event, none is untrue."""
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -9,7 +10,9 @@ from promises import assert_whole
 from test_gate_writes import ALL, CAUSE, build
 from world import World, outcomes
 
-from shared.errors import ChangedError, ExistsError, RetentionError
+from shared.deletion import ATTEMPTS
+from shared.errors import ChangedError, ExistsError, RetentionError, TransientError
+from shared.model import AlreadyGone, Held
 
 
 async def disturbed(at: int, then) -> tuple[World, Countdown]:
@@ -109,3 +112,29 @@ async def test_workers_on_one_journal_at_the_same_moment_leave_one_account(seed)
     said = outcomes(await assert_whole(world))
     assert said.total() == len(world.todo)
     assert said["erased"] + said["already_gone"] == ALL["erased"] + ALL["already_gone"] + ALL["left"] - said["left"]
+
+
+async def test_what_a_recovery_sent_may_still_arrive_after_a_hold_so_the_next_one_does_not_call_it_held():
+    """A recovery gets no answer, its delete is on the way; then comes the hold, and another recovery at once."""
+    world = await build()
+    world.steps.turn = Countdown(6, die)  # the first worker dies before it deletes anything
+    with suppress(CrashError):
+        await world.gate.delete(world.todo, CAUSE)
+    world.steps.turn = None
+    [intent] = [intent async for intent, _, _ in world.gate.journals.entries()]
+    world.later(minutes=6)
+    for _ in range(ATTEMPTS * len(world.todo)):
+        world.records.fail(applied=False)
+    with pytest.raises(TransientError):
+        await world.gate.recover(intent)
+    for category in ("operation-log", "homes", "camera-snapshots"):
+        await world.own["holds"].create(f"{category}.json", _hold(category))
+    world.later(minutes=1)
+    with pytest.raises(TransientError):
+        await world.gate.recover(intent)  # too early to call anything held
+    where = world.todo[0].locator
+    world.remove(world.todo[0].category, where.key, where.partition)  # what was on its way arrives
+    world.later(minutes=6)
+    said = dict(zip([r.locator for r in world.todo], await world.gate.recover(intent), strict=True))
+    assert said[where] == AlreadyGone()
+    assert {type(each) for each in said.values()} == {AlreadyGone, Held}

@@ -3,11 +3,14 @@
 The writes are counted in an undisturbed run, so that a write added to the code is tested without anybody adding it.
 """
 
+from uuid import uuid4
+
 import pytest
 from disturbances import Broken, Scene
 from promises import assert_whole
 from world import World
 
+from shared import messages
 from shared.requests.documents import State
 
 
@@ -61,12 +64,67 @@ async def in_hops() -> World:
     return world
 
 
+async def everything() -> World:
+    """Who lives alone, with a newsletter by address, and an invoice that a law keeps."""
+    world = await alone()
+    world.put("newsletter", {"id": "s1", "subscriberId": "s1", "email": "anna@anna.example"})
+    world.put("invoices", {"id": "i1", "userId": "anna", "issuedAt": "2026-01-31"})
+    return world
+
+
+async def taken_up() -> World:
+    """A request that a hold stopped, the hold released, and the order to take it up again."""
+    world = await alone()
+    await world.hold("hold-1", "category", "operation-log")
+    await world.rest()
+    await world.release("hold-1")
+    await order(world, "retry", request=world.request, by="the office")
+    return world
+
+
+async def rejected() -> World:
+    """A request that means nobody, and the order to close it."""
+    world = await nobody()
+    await world.rest()
+    await order(world, "resolve", request=world.request, by="the office", reason="no customer")
+    return world
+
+
+async def restricted() -> World:
+    """A restriction, by e-mail."""
+    world = World(sweeping=False)
+    world.user("anna")
+    who = {"requested_by": "the person", "identity_verified_by": "the office"}
+    world.request = await order(world, "restrict", subject={"email": "anna@anna.example"}, **who)
+    return world
+
+
+async def replayed() -> World:
+    """Somebody erased whom a restore brought back, and the order to erase again."""
+    world = await alone()
+    await world.rest()
+    world.user("anna")
+    world.home("birkeveien", "anna", rows=1)
+    await order(world, "replay", by="the office", backup_began="2026-01-01T00:00:00Z")
+    return world
+
+
+async def order(world: World, kind: str, **fields) -> str:
+    """Put a message on queue `requests`; its id."""
+    number = str(uuid4())
+    await world.queues["requests"].send(messages.compose(kind, id=number, **fields), message_id=number)
+    return number
+
+
 async def work(world: World) -> None:
     for _ in range(12):
         await world.deliver("requests", "work")
 
 
-SCENES = {f.__name__: Scene(build=f, work=work) for f in (alone, shared_home, home, nobody, nonsense, in_hops)}
+BUILDS = (
+    alone, shared_home, home, nobody, nonsense, in_hops, everything, taken_up, rejected, restricted, replayed
+)  # fmt: skip
+SCENES = {f.__name__: Scene(build=f, work=work) for f in BUILDS}
 CASES = [
     (name, broken)
     for name, scene in SCENES.items()
@@ -85,6 +143,8 @@ def test_every_kind_of_write_is_among_those_that_fail():
         ("alone", "journals", "replace"),
         ("alone", "keys", "create"),
         ("alone", "register", "create"),
+        ("taken_up", "register", "replace"),
+        ("restricted", "holds", "create"),
         ("alone", "ledger", "send"),
         ("nonsense", "parking", "create"),
         ("nonsense", "journals", "create"),
@@ -107,9 +167,20 @@ async def ended(world: World, scene: str) -> None:
             assert document.reason == "some records had to stay: 1 held"
         case "nobody":
             assert (await world.document(world.request)).state is State.NEEDS_ATTENTION
+        case "everything":
+            assert left == {"invoices": ["i1"]}
+            assert (await world.document(world.request)).state is State.DONE
+        case "taken_up" | "replayed":
+            assert left == {}
+            assert {each.state for each in await world.documents()} == {State.DONE}
+        case "rejected":
+            assert (await world.document(world.request)).state is State.REJECTED
+        case "restricted":
+            assert (await world.document(world.request)).state is State.CLOSED
+            assert [hold.target for hold in await world.gate.holds.read()] == ["anna"]
         case "nonsense":
             assert [each["type"] for each in events] == ["retention.message.parked"] * 2
-    if scene not in ("nobody", "nonsense"):
+    if scene not in ("nobody", "nonsense", "rejected", "restricted"):
         names = [each.name async for each in world.own["register"].list()]
         assert len([name for name in names if world.request in name]) == 1
 

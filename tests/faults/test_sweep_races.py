@@ -17,7 +17,7 @@ from shared.errors import RetentionError
 async def planned() -> World:
     """The run is planned and its messages are sent."""
     world = await rows()
-    await world.sweeps.tick(only=["operation-log"])
+    await world.planner.tick(only=["operation-log"])
     return world
 
 
@@ -27,7 +27,7 @@ async def sweep(world: World) -> None:
 
 
 async def tick(world: World) -> None:
-    await world.sweeps.tick(only=["operation-log"], forced=True)
+    await world.planner.tick(only=["operation-log"], forced=True)
 
 
 async def everything(world: World) -> None:
@@ -79,7 +79,7 @@ async def test_two_forced_runs_within_one_second_are_two_runs():
     world = World()
     world.put("camera-snapshots", "thumbs.db")  # strange, so that a run without slices has an event too
     for _ in range(2):
-        await world.sweeps.tick(only=["camera-snapshots"], forced=True)
+        await world.planner.tick(only=["camera-snapshots"], forced=True)
         world.now = world.now.replace(microsecond=world.now.microsecond + 1)
     await world.rest()
     events = await assert_whole(world)

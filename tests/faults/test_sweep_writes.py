@@ -58,7 +58,7 @@ async def people() -> World:
 async def work(world: World) -> None:
     for _ in range(3):
         with suppress(RetentionError):
-            await world.sweeps.tick(only=[world.only])
+            await world.planner.tick(only=[world.only])
         await world.deliver("sweeps")
         await world.deliver("requests", "work")
 
@@ -128,7 +128,7 @@ async def test_without_redelivery_the_planner_sends_what_is_unfinished_again(sce
     world = await SCENES[scene].build()
     SCENES[scene].arm(world, broken)
     with suppress(RetentionError):
-        await world.sweeps.tick(only=[world.only])
+        await world.planner.tick(only=[world.only])
     await world.deliver("sweeps")
     world.queues["sweeps"].messages.clear()
     await ended(world, scene)

@@ -53,6 +53,7 @@ RECORD = Record(
 OUTCOMES = [
     (Erased(), {"name": "erased"}),
     (ErasedRecoverable(until=NOW), {"name": "erased_recoverable", "until": "2026-03-01T12:00:00Z"}),
+    (ErasedRecoverable(until=None), {"name": "erased_recoverable", "until": None}),
     (Left(), {"name": "left"}),
     (AlreadyGone(), {"name": "already_gone"}),
     (Renewed(), {"name": "renewed"}),
@@ -143,6 +144,7 @@ def test_event_types_are_pinned_because_the_list_may_only_grow():
         "retention.hold.added",
         "retention.hold.released",
         "retention.log.dropped",
+        "retention.hold.in_force",
     ]
     assert not any("deleted" in each.value for each in EventType)
 

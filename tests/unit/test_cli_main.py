@@ -15,7 +15,7 @@ from ledger_world import World
 
 from cli import main as command_line
 from cli import settings
-from cli.sweeps import _Row
+from cli.sweeps import Standing, _Row
 from shared import messages
 from shared.config import SETTINGS
 from shared.errors import ChangedError, ConfigError, IntegrityError, PermanentError, TransientError
@@ -57,9 +57,26 @@ def test_the_commands_are_these() -> None:
     assert {" ".join(path) for path, _ in commands()} == {
         "plan",
         "run",
+        "approve",
+        "pause",
+        "resume",
         "status",
+        "parking list",
+        "parking show",
+        "parking dismiss",
+        "posture",
+        "hold add",
+        "hold list",
+        "hold release",
         "request erase",
+        "request restrict",
+        "request list",
+        "request show",
         "request status",
+        "request receipt",
+        "request retry",
+        "request resolve",
+        "request replay",
         "audit verify",
         "audit download",
         "audit show",
@@ -120,8 +137,8 @@ def test_the_environment_goes_over_the_file_that_the_option_names(retention: Ret
     policy.write_text("nope: 1")
     file = tmp_path / "s.json"
     file.write_text(json.dumps({"Values": {"POLICY_FILE": str(policy)}}))
-    assert retention("plan", "web-access-log")[0] == 0
-    code, out, err = retention("--settings", str(file), "plan", "web-access-log")
+    assert retention("plan", "web-statistics")[0] == 0
+    code, out, err = retention("--settings", str(file), "plan", "web-statistics")
     assert (code, out) == (2, "")
     assert f"{policy}:1: nope" in err
     assert retention("--settings", str(file), "policy", "show")[0] == 2
@@ -146,13 +163,13 @@ def test_a_settings_file_that_is_none_is_refused_by_name(text: str, retention: R
 
 
 def test_plan_lists_planned_categories_as_planned_without_any_store(retention: Retention) -> None:
-    code, out, err = retention("plan", "web-access-log", "newsletter", "--json")
+    code, out, err = retention("plan", "web-statistics", "exports", "--json")
     assert (code, err) == (0, "dry run: nothing was written or deleted\n")
     assert [(each["category"], each["status"], each["due_now"]) for each in json.loads(out)["categories"]] == [
-        ("web-access-log", "planned", None),
-        ("newsletter", "planned", None),
+        ("web-statistics", "planned", None),
+        ("exports", "planned", None),
     ]
-    assert retention("plan", "web-access-log")[1].splitlines()[1].split()[:2] == ["web-access-log", "PLANNED"]
+    assert retention("plan", "web-statistics")[1].splitlines()[1].split()[:2] == ["web-statistics", "PLANNED"]
 
 
 def test_a_count_that_stopped_at_its_bound_says_or_more() -> None:
@@ -161,10 +178,33 @@ def test_a_count_that_stopped_at_its_bound_says_or_more() -> None:
     assert _Row(category=users, due=1000, oldest=since, complete=False, strange={"odd": 2}).cells() == (
         "users",
         "1,000 or more",
+        "",
         "2026-01-02 03:04Z",
         "2 odd",
     )
-    assert _Row(category=users, due=1000, strange={}).cells() == ("users", "1,000", "", "-")
+    assert _Row(category=users, due=1000, strange={}).cells() == ("users", "1,000", "", "", "-")
+
+
+def test_plan_says_of_a_category_what_keeps_it_from_a_run_and_the_remedy() -> None:
+    users = load(Path(__file__).parents[2] / "policy.yaml").category("users")
+    since = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+
+    def row(due: int, **more: Any) -> _Row:
+        standing = Standing(category="users", cap=7, **{"paused": None, "waiting": None, **more})
+        return _Row(category=users, due=due, standing=standing)
+
+    assert row(7).cells()[1:3] == ("7", "7")
+    assert (row(7).over, row(7).notes()) == (False, [])
+    assert (row(8).over, row(8).notes()) == (True, ["users: more than its cap: a run waits for approval"])
+    paused, waiting = row(8, paused=since), row(8, waiting="users-1")
+    assert paused.notes() == [
+        "users: paused since 2026-01-02 03:04:00Z: nothing starts before `retention resume users`"
+    ]
+    assert waiting.notes() == [
+        "users: a run found more than its cap: nothing starts before `retention approve users-1`"
+    ]
+    assert (paused.value()["paused_since"], waiting.value()["waits_for_approval"]) == (since, "users-1")
+    assert (paused.value()["cap"], paused.value()["over_cap"]) == (7, True)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +214,12 @@ def test_a_count_that_stopped_at_its_bound_says_or_more() -> None:
         (("run",), "name categories, or give --all"),
         (("run", "users", "--all"), "name categories, or give --all"),
         (("run", "nope"), "no category nope"),
-        (("run", "users", "web-access-log"), "only planned, not carried out yet: web-access-log"),
+        (("run", "users", "web-statistics"), "only planned, not carried out yet: web-statistics"),
+        (("run", "devices"), "no run of their own: devices"),
+        (("run", "journals"), "no run of their own: journals"),
+        (("approve", "a run", "--by", "ops"), "retention.run: give the id of the run"),
+        (("pause", "users", "--by", "ops"), "--reason"),
+        (("resume", "users"), "--by"),
         (("request", "erase", *SOMEBODY), "give exactly one"),
         (("request", "erase", "--user-id", "a", "--email", "a@b.test", *SOMEBODY), "give exactly one"),
         (("request", "erase", "--user-id", "a", "--requested-by", "x"), "--identity-verified-by"),

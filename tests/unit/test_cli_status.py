@@ -1,137 +1,31 @@
-"""What status gathers: the latest runs, waiting journals, requests, parked messages, logs, and what needs attention."""
+"""What status gathers and says: runs, overdue data, timers, holds, journals, requests, parked messages, logs."""
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
-from ledger_world import START, YEAR, World
+from ledger_world import START, YEAR
+from office import AFTER, ID, POLICY, WHO, Office
 
 from cli import output, settings
-from cli.request import _value
 from cli.status import status as status_command
-from shared.policy_file import load
-from shared.requests.documents import Outgoing, ParkedMessage, RequestDocument, State, Unit
-from shared.runs import Current, PlannedSlice, RunDocument, Runs, SliceProgress
-from shared.status import SHOWN, Gathering, Parked, RequestStatus, Status, request_status
-from shared.stores.memory import MemoryObjects
-
-POLICY = load(Path(__file__).parents[2] / "policy.yaml")
-AFTER = timedelta(minutes=10)
-ID = "11111111-1111-4111-8111-111111111111"
-WHO = "kari.nordmann"
-
-
-class Office:
-    """Everything that status reads, in memory."""
-
-    def __init__(self) -> None:
-        self.world = World()
-        self.runs, self.requests, self.parking = (MemoryObjects(clock=START) for _ in range(3))
-
-    async def gather(self) -> Status:
-        gathering = Gathering(
-            policy=POLICY,
-            runs=Runs(objects=self.runs),
-            journals=self.world.stores["journals"],
-            requests=self.requests,
-            parking=self.parking,
-            ledger=self.world.ledger,
-            after=AFTER,
-        )
-        return await gathering.gather()
-
-    async def ask(self, request: str = ID) -> RequestStatus:
-        return await request_status(request, requests=self.requests, parking=self.parking)
-
-    async def put(self, state: State, *, request: str = ID, **more: Any) -> None:
-        document = RequestDocument(
-            id=request,
-            type="erase",
-            state=state,
-            digest="0",
-            received_at=START,
-            accepted_at=START,
-            due_at=START + timedelta(days=31),
-            requested_by=f"{WHO} by letter",
-            identity_verified_by=f"passport of {WHO}",
-            subject={"email": f"{WHO}@example.test"},
-            homes=(f"home-of-{WHO}",),
-            **more,
-        )
-        metadata = {"state": document.state.value}
-        await self.requests.create(f"{request}.json", document.model_dump_json().encode(), metadata=metadata)
-
-    async def park(self, name: str = "a", *, request: str | None = ID) -> None:
-        entry = ParkedMessage(
-            queue="requests",
-            message_id="1",
-            parked_at=START,
-            reason=f"reason {name}",
-            request=request,
-            body=WHO,
-            event=Outgoing(intent="0", log=YEAR, event="{}"),
-        )
-        metadata = {"request": request} if request else {}
-        await self.parking.create(f"requests/{name}.json", entry.model_dump_json().encode(), metadata=metadata)
+from shared.errors import TransientError
+from shared.holds import Hold, InForce
+from shared.liveness import TIMERS
+from shared.overdue import NAME, Look, Overdue
+from shared.requests.documents import State
+from shared.runs import Current, Pause, PlannedSlice, RunDocument, SliceProgress
+from shared.standing import SHOWN, Parked, Status
 
 
 @pytest.fixture
 def office() -> Office:
     return Office()
-
-
-# ---------------------------------------------------------------- one request
-
-
-async def test_a_request_that_nobody_made_is_unknown(office: Office) -> None:
-    found = await office.ask()
-    assert (found.state, found.needs_a_person, found.settled) == ("unknown", False, False)
-
-
-@pytest.mark.parametrize(
-    ("state", "person", "settled"),
-    [
-        (State.ACCEPTED, False, False),
-        (State.WORKING, False, False),
-        (State.NEEDS_ATTENTION, True, True),
-        (State.REJECTED, True, True),
-        (State.DONE, False, True),
-    ],
-)
-async def test_a_request_s_state_says_whether_to_wait_and_whether_a_person_must_look(
-    office: Office, state: State, person: bool, settled: bool
-) -> None:
-    await office.put(state)
-    found = await office.ask()
-    assert (found.state, found.needs_a_person, found.settled) == (state.value, person, settled)
-
-
-async def test_a_message_parked_under_the_id_is_found_beside_the_document_or_without_one(office: Office) -> None:
-    await office.park("other", request=None)
-    await office.park("mine")
-    found = await office.ask()
-    assert (found.state, [each.reason for each in found.parked]) == ("parked", ["reason mine"])
-    await office.put(State.DONE)
-    found = await office.ask()
-    assert (found.state, found.needs_a_person) == ("done", True)
-
-
-async def test_what_is_said_of_a_request_names_nobody(office: Office) -> None:
-    work = (Unit(intent="0", category="users", outcomes={"erased": 1}), Unit(intent="1", category="homes"))
-    await office.put(State.DONE, work=work, in_backups_until=START + timedelta(days=30))
-    await office.park()
-    value = _value(await office.ask())
-    assert WHO not in json.dumps(value, default=str)
-    assert value["outcomes"] == {"users": {"erased": 1}, "homes": {}}
-    assert value["in_backups_until"] == START + timedelta(days=30)
-
-
-# ---------------------------------------------------------------- everything
 
 
 async def test_nothing_yet_needs_no_attention(office: Office) -> None:
@@ -140,16 +34,19 @@ async def test_nothing_yet_needs_no_attention(office: Office) -> None:
     assert [each.category for each in found.categories] == [each.id for each in POLICY.enforced()]
     assert {each.run for each in found.categories} == {None}
     assert {each.category: each.follows for each in found.categories}["devices"] == ["homes"]
-    assert "web-access-log" in found.planned
+    assert "web-statistics" in found.planned
+
+
+# ---------------------------------------------------------------- runs
 
 
 async def test_an_unfinished_run_is_counted_from_its_slices_and_a_finished_one_from_its_totals(office: Office) -> None:
-    runs = Runs(objects=office.runs)
+    runs = office.runs
     parts = tuple(PlannedSlice(rule="r", now=START, bounds=str(n)) for n in range(3))
     await runs.add(RunDocument(run="r1", category="users", policy="p", started=START, slices=parts))
     await runs.set_current("users", Current(run="r1", started=START, slices=3, queued=START), None)
     done = SliceProgress(done=True, expired=2, outcomes={"erased": 2}, strange={"odd": 1})
-    await runs.set_progress("users", "r1", 1, done, None)
+    await runs.set_progress("users", "r1", 1, done, None, at=START)
     totals = SliceProgress(done=True, expired=9, forwarded=4, outcomes={"erased": 5})
     await runs.set_current("homes", Current(run="r2", started=START, slices=1, finished=START, totals=totals), None)
     found = {each.category: each for each in (await office.gather()).categories}
@@ -159,36 +56,152 @@ async def test_an_unfinished_run_is_counted_from_its_slices_and_a_finished_one_f
     assert (homes.open_slices, homes.expired, homes.forwarded, homes.outcomes) == (0, 9, 4, {"erased": 5})
 
 
+async def test_a_run_that_waits_for_approval_says_how_to_give_it(office: Office) -> None:
+    current = Current(run="users-1", started=START, slices=1, found=101, cap=100, approval="waiting")
+    await office.runs.set_current("users", current, None)
+    assert await office.said() == [
+        "users: run users-1 found more than its cap of 100: look, then `retention approve users-1`"
+    ]
+
+
+@pytest.mark.parametrize("name", ["users", "requests"])
+async def test_what_is_paused_needs_attention_until_it_is_resumed(office: Office, name: str) -> None:
+    pause = Pause(paused=True, since=START, by="Ola", reason="a migration")
+    etag = await office.runs.set_pause(name, pause, None)
+    [text] = await office.said()
+    assert f"paused since {START:%Y-%m-%d %H:%M}Z: `retention resume {name}`" in text
+    await office.runs.set_pause(name, pause.model_copy(update={"paused": False}), etag)
+    assert await office.said() == []
+
+
+async def test_a_category_whose_run_is_late_is_told_once_and_not_while_it_is_paused(office: Office) -> None:
+    await office.beat()
+    await office.heartbeats.category("users", START)
+    cadence = POLICY.category("users").cadence.time
+    current = Current(run="r", started=START, slices=0, queued=START, finished=START)
+    await office.runs.set_current("users", current, None)
+    office.later(3 * cadence + timedelta(minutes=3))
+    late = [text for text in await office.said() if text.startswith("users")]
+    assert late == ["users: the next run is overdue: does the planner run, do its slices end?"]
+    await office.runs.set_pause("users", Pause(paused=True, since=START, by="Ola", reason="x"), None)
+    [text] = [text for text in await office.said() if text.startswith("users")]
+    assert "paused" in text
+
+
+async def test_a_category_that_never_finished_a_run_is_late_by_its_heartbeat(office: Office) -> None:
+    await office.beat()
+    office.later(timedelta(days=4))
+    texts = await office.said()
+    assert "users: no run has finished for 4 d: do its slices end?" in texts
+    assert not [text for text in texts if text.startswith("devices")], "they go with their homes"
+
+
+# ---------------------------------------------------------------- overdue data, timers, holds
+
+
+def look(**more: Any) -> Look:
+    return Look(at=START, categories=(Overdue(category="users", **more), Overdue(category="homes")))
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        ({"count": 3, "oldest": START}, "users: 3 records are overdue"),
+        ({"count": 1000, "more": True, "oldest": START}, "users: 1000+ records are overdue"),
+        ({"error": "TransientError: 503"}, "users: not all could be looked at: TransientError: 503"),
+    ],
+)
+async def test_what_the_last_look_found_overdue_needs_attention(office: Office, found: dict, text: str) -> None:
+    await office.heartbeats.objects.create(NAME, look(**found).model_dump_json().encode())
+    [said] = (await office.gather()).attention
+    assert (said.text, said.see) == (text, "overdue")
+
+
+async def test_a_look_taken_just_now_is_told_in_place_of_the_last(office: Office) -> None:
+    await office.heartbeats.objects.create(NAME, look(count=3).model_dump_json().encode())
+    assert await office.said(look=look()) == []
+
+
+async def test_a_timer_that_is_late_or_never_fired_is_named(office: Office) -> None:
+    await office.beat(but="ledger_seal")
+    office.later(timedelta(minutes=5))
+    assert await office.said() == []
+    office.later(timedelta(seconds=1))
+    late = [text for text in await office.said() if text.startswith("timer")]
+    assert "timer planner has not succeeded for 5 min: does its app run, what does its log say?" in late
+    assert "timer ledger_seal has not succeeded yet: does its app run, what does its log say?" in late
+    assert len(late) == len([name for name, interval in TIMERS.items() if interval == timedelta(minutes=1)])
+
+
+async def test_holds_are_counted_and_one_that_cannot_be_read_needs_attention(office: Office) -> None:
+    for name, more in (("a", {}), ("b", {"in_force": InForce.PENDING}), ("c", {"until": START})):
+        hold = Hold(id=name, kind="category", target="users", owner="legal", reason=WHO, **more)
+        await office.holds.create(f"{name}.json", hold.model_dump_json().encode())
+    found = await office.gather()
+    assert (found.holds.standing, found.holds.pending, found.holds.ended, found.attention) == (2, 1, 1, [])
+    await office.holds.create("d.json", b"{}")
+    [text] = await office.said()
+    assert "nothing is deleted" in text
+
+
+# ---------------------------------------------------------------- journals, requests, parking, logs
+
+
 @pytest.mark.parametrize(("state", "word"), [("open", "does the watch run"), ("settled", "does role ledger run")])
 async def test_a_journal_needs_attention_once_it_is_older_than_recovery_takes(
     office: Office, state: str, word: str
 ) -> None:
     journals = office.world.stores["journals"]
     await journals.create("a.json", b"{}", metadata={"state": state, "log": YEAR})
-    journals.clock += AFTER - timedelta(seconds=1)
+    office.later(AFTER - timedelta(seconds=1))
     await journals.create("b.json", b"{}", metadata={"state": state, "log": YEAR})
     found = await office.gather()
     waiting = {"open": found.open, "settled": found.settled}
     assert found.attention == []
     assert (waiting[state].count, waiting[state].since) == (2, START)
-    journals.clock += timedelta(seconds=1)
-    found = await office.gather()
-    assert len(found.attention) == 1
-    assert word in found.attention[0]
+    office.later(timedelta(seconds=1))
+    [text] = await office.said()
+    assert word in text
 
 
 async def test_requests_are_counted_by_state_and_those_that_need_a_person_are_named_up_to_a_number(
     office: Office,
 ) -> None:
-    await office.put(State.DONE)
+    await office.put(State.CLOSED)
     ids = [f"22222222-2222-4222-8222-{number:012d}" for number in range(SHOWN + 2)]
     for each in ids:
         await office.put(State.NEEDS_ATTENTION, request=each)
     found = await office.gather()
-    assert found.requests == {"done": 1, "needs_attention": SHOWN + 2}
-    assert len(found.attention) == SHOWN + 1
-    assert all(each in text for each, text in zip(ids[:SHOWN], found.attention, strict=False))
-    assert found.attention[-1] == "more requests that need a person: 2"
+    assert found.requests.states == {"closed": 1, "needs_attention": SHOWN + 2}
+    texts = [each.text for each in found.attention]
+    assert len(texts) == SHOWN + 1
+    assert all(each in text for each, text in zip(ids[:SHOWN], texts, strict=False))
+    assert texts[-1] == "more requests that need a person: 2 (`retention request list`)"
+
+
+@pytest.mark.parametrize(
+    ("state", "days", "told"),
+    [
+        (State.WORKING, 7, f"request {ID} is due on {START + timedelta(days=7):%Y-%m-%d}, and is not finished"),
+        (State.ACCEPTED, -1, f"request {ID} was due on {START - timedelta(days=1):%Y-%m-%d}, and is not finished"),
+        (State.WORKING, 7.1, None),
+        (State.DONE, -1, None),
+        (State.REJECTED, -1, None),
+    ],
+)
+async def test_an_unfinished_request_within_a_week_of_its_date_needs_attention(
+    office: Office, state: State, days: float, told: str | None
+) -> None:
+    await office.put(state, due_at=START + timedelta(days=days))
+    assert await office.said() == ([told] if told else [])
+
+
+async def test_the_oldest_date_of_an_unfinished_request_comes_first(office: Office) -> None:
+    for number, days in enumerate((20, 9, 30)):
+        request = f"22222222-2222-4222-8222-{number:012d}"
+        await office.put(State.WORKING, request=request, due_at=START + timedelta(days=days))
+    unfinished = (await office.gather()).requests.unfinished
+    assert [each.due_at - START for each in unfinished] == [timedelta(days=days) for days in (9, 20, 30)]
 
 
 async def test_parked_messages_are_counted_and_the_latest_told_with_their_reasons(office: Office) -> None:
@@ -198,8 +211,24 @@ async def test_parked_messages_are_counted_and_the_latest_told_with_their_reason
     found = await office.gather()
     assert found.parked == SHOWN + 1
     assert [each.reason for each in found.latest_parked] == [f"reason {9 - n}" for n in range(1, SHOWN + 1)]
-    assert found.attention[-1] == "more messages that are parked: 1"
-    assert found.latest_parked[0] == Parked(queue="requests", at=START, reason="reason 8", request=None)
+    assert found.attention[-1].text == "more messages that are parked: 1 (`retention parking list`)"
+    assert found.latest_parked[0] == Parked(
+        id="8.json", queue="requests", at=START + timedelta(minutes=1), reason="reason 8", request=None
+    )
+
+
+async def test_dismissed_messages_are_counted_and_need_nobody(office: Office) -> None:
+    await office.park("a", dismissed=True)
+    found = await office.gather()
+    assert (found.parked, found.dismissed, found.latest_parked, found.attention) == (0, 1, [], [])
+
+
+async def test_dead_letters_that_were_counted_need_attention_and_so_do_those_that_could_not_be(office: Office) -> None:
+    texts = await office.said(dead={"sweeps": 2, "requests": 0, "ledger": None})
+    assert texts == [
+        "queue sweeps has 2 dead letters: does the function for them run?",
+        "the dead letters of queue ledger are not known: no answer",
+    ]
 
 
 async def test_a_log_is_told_in_entries_committed_sealed_and_published(office: Office) -> None:
@@ -219,7 +248,17 @@ async def test_a_log_whose_head_cannot_be_read_needs_attention_and_hides_nothing
     await state.replace(f"{YEAR}/head", b"{}", etag=held.etag)
     found = await office.gather()
     assert found.logs[0].wrong == "the head cannot be read: its form is not ours"
-    assert [text.startswith(("a message", f"log {YEAR}: ")) for text in found.attention] == [True, True]
+    assert [each.text.startswith(("message", f"log {YEAR}: ")) for each in found.attention] == [True, True]
+
+
+async def test_a_store_that_is_away_is_an_error_and_no_half_answer(office: Office) -> None:
+    async def away(prefix: str = ""):
+        raise TransientError("Blob storage retentionstate/parking: 503")
+        yield prefix
+
+    office.parking.list = away
+    with pytest.raises(TransientError, match="parking"):
+        await office.gather()
 
 
 # ---------------------------------------------------------------- the screen
@@ -248,18 +287,38 @@ async def test_the_screen_and_the_document_say_the_same_and_the_exit_code_is_for
     assert screen.splitlines()[-1] == "fine: nothing needs attention"
     await office.park()
     await office.put(State.NEEDS_ATTENTION)
-    await Runs(objects=office.runs).set_current(
-        "users", Current(run="r", started=datetime.now(UTC), slices=4, queued=START), None
-    )
-    found = await office.gather()
+    current = Current(run="r", started=datetime.now(UTC), slices=4, queued=START)
+    await office.runs.set_current("users", current, None)
+    found = await office.gather(look=look(count=3, oldest=START - timedelta(days=2)), dead={"sweeps": 0})
     code, screen = shown(found)
     assert code == output.Code.ATTENTION
-    assert next(line for line in screen.splitlines() if line.startswith("users")).endswith("4 of 4 slices")
+    [row] = [line for line in screen.splitlines() if line.startswith("users ")]
+    assert re.search(r"  3, 2 d  +4 of 4 slices left$", row)
     assert f"ATTENTION request {ID} needs a person" in screen
-    assert "requests  1 needs attention\nparked    1 message\n" in screen
+    assert "ATTENTION users: 3 records are overdue (#overdue)" in screen
+    assert "requests     1 needs attention; the oldest unfinished is due on" in screen
+    assert "parked       1 message\n" in screen
+    assert "dead letters none\n" in screen
     code, text = shown(found, as_json=True)
     document = json.loads(text)
     assert code == output.Code.ATTENTION
     assert set(document) == {field.name for field in dataclasses.fields(Status)}
-    assert (document["requests"], document["attention"]) == ({"needs_attention": 1}, list(found.attention))
+    assert document["requests"]["states"] == {"needs_attention": 1}
+    assert document["attention"] == [{"text": each.text, "see": each.see} for each in found.attention]
+    assert document["look"]["categories"][0]["count"] == 3
     assert WHO not in screen + text
+
+
+async def test_a_timer_s_heartbeat_is_in_the_document_with_its_age_in_seconds(
+    office: Office, shown: Callable[..., tuple[int, str]]
+) -> None:
+    await office.beat()
+    office.later(timedelta(minutes=4))
+    code, text = shown(await office.gather(), as_json=True)
+    timers = {each["name"]: each for each in json.loads(text)["timers"]}
+    assert code == output.Code.FINE
+    assert (timers["planner"]["age_seconds"], timers["planner"]["interval_seconds"], timers["planner"]["late"]) == (
+        240.0,
+        60.0,
+        False,
+    )

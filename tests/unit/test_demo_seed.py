@@ -1,6 +1,7 @@
 """The demo's invented company: the same every time, and with all that the story needs."""
 
 import io
+import json
 import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -70,10 +71,36 @@ def test_no_record_turns_due_within_half_an_hour(hour):
     seed = make_seed(NOW.replace(hour=hour))
     near = timedelta(minutes=30)
     for blob in seed.blobs:
-        period = (7 if blob.container == "camera-snapshots" else 30) * DAY
+        period = {"camera-snapshots": 7, "web-access-log": 14}.get(blob.container, 30) * DAY
         assert blob.taken is None or abs(seed.now - blob.taken - period) > near
     for row in items(seed, "operation-log"):
         assert abs(seed.now - datetime.fromisoformat(row["at"]) - 30 * DAY) > near
+
+
+@pytest.mark.parametrize("hour", range(24))
+def test_no_login_course_or_letter_turns_due_within_half_an_hour(hour):
+    seed = make_seed(NOW.replace(hour=hour))
+    for container, name, days in (
+        ("camera-credentials", "lastUsedAt", 7),
+        ("course-registrations", "courseEndedAt", 90),
+        ("newsletter", "unsubscribedAt", 0),
+    ):
+        times = [datetime.fromisoformat(body[name]) for body in items(seed, container) if name in body]
+        assert times
+        assert min(abs(seed.now - each - days * DAY) for each in times) > timedelta(minutes=30)
+
+
+def test_who_was_erased_may_still_have_an_invoice(seed):
+    cast = seed.cast
+    asked = {cast.alone, cast.leaver, *cast.pair}
+    assert asked & {invoice["userId"] for invoice in items(seed, "invoices")}
+
+
+def test_the_web_log_has_lines_of_json_that_tell_address_and_time(seed):
+    logs = [blob for blob in seed.blobs if blob.container == "web-access-log"]
+    lines = [json.loads(line) for log in logs for line in log.text.splitlines()]
+    assert len(lines) > 100
+    assert all(line["ip"].startswith("198.51.100.") for line in lines)
 
 
 def test_nothing_but_one_picture_is_dated_in_the_future(seed):

@@ -11,8 +11,10 @@ from world import POLICY, START, World, person
 
 from shared import messages
 from shared.errors import PermanentError, TransientError
+from shared.model import ScopeKind
 from shared.requests.documents import State
-from shared.requests.erase import ROUNDS
+from shared.requests.scopes import NO_VISIT, PLANNED
+from shared.requests.work import ROUNDS
 
 
 @pytest.fixture
@@ -255,12 +257,15 @@ async def test_with_backups_that_nobody_deletes_yet_a_request_claims_no_end_of_t
     assert "in_backups_until" not in event["data"]
 
 
-async def test_the_register_names_the_erased_scope_with_its_time_and_the_first_entry_stands(world: World):
+async def test_the_register_names_all_that_was_erased_with_its_time(world: World):
     document, _ = await erased(world, user_id="anna")
-    [entry] = [each async for each in world.own["register"].list()]
-    assert entry.name == f"person/{document.id}.json"
-    assert b'"scope":"anna"' in entry.data
-    assert b'"erased_at":"2026-03-01T12:00:00Z"' in entry.data
+    [entry] = [each async for each in world.register.entries()]
+    assert (entry.request, entry.scope, entry.erased_at) == (document.id, (ScopeKind.PERSON, "anna"), START)
+    assert entry.scopes == (
+        (ScopeKind.ADDRESS, "anna@anna.example"),
+        (ScopeKind.HOME, "birkeveien"),
+        (ScopeKind.PERSON, "anna"),
+    )
 
 
 async def test_work_on_a_request_that_nobody_made_is_refused(world: World):
@@ -278,11 +283,11 @@ async def test_work_on_a_finished_request_changes_nothing(world: World):
     assert await world.document(document.id) == document
 
 
-async def test_the_result_names_the_planned_categories_that_were_not_reached(world: World):
+async def test_the_result_names_what_was_not_reached_and_why(world: World):
     request = await world.ask(user_id="anna")
     await world.rest()
     document = (await world.requests.load(request)).value
     assert document.state is State.DONE
-    assert {"cart-user", "newsletter", "invoices"} <= set(document.not_reached)
+    assert document.not_reached == {"newsletter at Mailchimp": PLANNED, "web-access-log": NO_VISIT}
     completed = [e for e in await world.events() if e["type"] == "retention.request.completed"]
-    assert completed[-1]["data"]["not_reached"] == list(document.not_reached)
+    assert completed[-1]["data"]["not_reached"] == sorted(document.not_reached)

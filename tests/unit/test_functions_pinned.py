@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from local.runner.schedule import Schedule
+from shared.liveness import TIMERS
 
 ROOT = Path(__file__).parents[2]
 READ = """
@@ -38,16 +44,22 @@ def queue(name: str, **more: Any) -> dict[str, Any]:
 PIPELINE = {
     "planner": timer("0 * * * * *"),
     "sweep": queue("sweeps"),
+    "sweeps_dead": queue("sweeps/$deadletterqueue"),
     "requests_intake": queue("requests"),
     "requests_again": queue("requests/$deadletterqueue"),
     "requests_work": queue("requests-work", isSessionsEnabled=True),
+    "work_dead": queue("requests-work/$deadletterqueue"),
+    "requests_close": timer("5 */15 * * * *"),
     "watch_journals": timer("30 * * * * *"),
     "watch_requests": timer("45 */5 * * * *"),
+    "watch_overdue": timer("50 */15 * * * *"),
 }
 LEDGER = {
     "ledger_append": queue("ledger", cardinality="MANY"),
+    "ledger_dead": queue("ledger/$deadletterqueue", cardinality="MANY"),
     "ledger_seal": timer("15 * * * * *"),
     "ledger_publish": timer("20 * * * * *"),
+    "ledger_retire": timer("0 10 3 * * *"),
 }
 ROLES = {"pipeline": PIPELINE, "ledger": LEDGER, "all": {**PIPELINE, **LEDGER}}
 
@@ -109,3 +121,27 @@ for role in ("portal", "Pipeline", "pipeline,ledger", "", None):
 def test_the_readme_lists_the_functions_of_each_role(role: str, functions: dict[str, Any]) -> None:
     [row] = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith(f"| `{role}` |")]
     assert row == f"| `{role}` | {', '.join(f'`{name}`' for name in functions)} |"
+
+
+def test_each_timer_s_interval_is_that_of_its_schedule() -> None:
+    schedules = {name: found["schedule"] for name, found in ROLES["all"].items() if "schedule" in found}
+    longest = {}
+    for name, text in schedules.items():
+        times = [datetime(2026, 3, 1, tzinfo=UTC)]
+        while len(times) < 12:
+            times.append(Schedule(text).next_after(times[-1]))
+        longest[name] = max(b - a for a, b in pairwise(times[1:]))
+    assert longest == TIMERS
+
+
+def test_each_timer_leaves_its_heartbeat_when_all_that_it_does_has_succeeded() -> None:
+    beating = {}
+    for path in (ROOT / "functions").glob("*.py"):
+        for function in ast.parse(path.read_text()).body:
+            if isinstance(function, ast.AsyncFunctionDef) and any(
+                "timer_trigger" in ast.unparse(d) for d in function.decorator_list
+            ):
+                last = function.body[-1]
+                assert isinstance(last, ast.AsyncWith), f"{function.name} does something outside of its heartbeat"
+                beating[function.name] = ast.unparse(last.items[0].context_expr)
+    assert beating == {name: f"heartbeat('{name}')" for name in TIMERS}

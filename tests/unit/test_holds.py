@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from shared.errors import TransientError
-from shared.holds import Hold, HoldKind, Holds
-from shared.model import Cause, Locator, Record, RequestCause, Scope, ScopeKind, SweepCause
-from shared.stores.interface import Entry
+from shared.holds import ENDS, NOTE, Hold, HoldKind, Holds
+from shared.model import Cause, Locator, Record, RequestCause, Scope, ScopeKind, SweepCause, utc_text
+from shared.stores.interface import Entry, Stored
 from shared.stores.memory import MemoryObjects
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 KARI = Scope(kind=ScopeKind.PERSON, id="kari")
 HOME = Scope(kind=ScopeKind.HOME, id="h1")
+ADDRESS = Scope(kind=ScopeKind.ADDRESS, id="kari@example.test")
 SWEEP = SweepCause(run="r", slice=0)
 LOCATOR = Locator(store="cosmos", account="main", container="users", key="1", partition="kari")
 
@@ -46,6 +48,10 @@ def for_request(scope: Scope) -> Cause:
         (hold(HoldKind.PERSON, "kari"), record(None), for_request(KARI), True),
         (hold(HoldKind.HOME, "h1"), record(KARI), for_request(HOME), True),
         (hold(HoldKind.PERSON, "ola"), record(HOME), for_request(KARI), False),
+        # a record that names a held person, and one that would go for the sake of their address
+        (hold(HoldKind.PERSON, "kari"), replace(record(HOME), names=(KARI,)), SWEEP, True),
+        (hold(HoldKind.PERSON, "kari"), record(ADDRESS), RequestCause(request="1", scope=ADDRESS, asker=KARI), True),
+        (hold(HoldKind.ADDRESS, ADDRESS.id), record(ADDRESS), SWEEP, True),
         (hold(HoldKind.CATEGORY, "users"), record(), SWEEP, True),
         (hold(HoldKind.CATEGORY, "users"), record(category="homes"), SWEEP, False),
         (hold(HoldKind.RECORD, LOCATOR.text()), record(), SWEEP, True),
@@ -53,31 +59,61 @@ def for_request(scope: Scope) -> Cause:
     ],
 )
 def test_a_hold_covers_what_it_names_and_nothing_else(made: Hold, held: Record, cause: Cause, covered: bool) -> None:
-    assert made.covers(held, cause, NOW) is covered
+    assert made.covers(held, cause) is covered
 
 
 @pytest.mark.parametrize(
-    ("until", "covered"), [(None, True), (NOW + timedelta(seconds=1), True), (NOW, False), (NOW - timedelta(1), False)]
+    ("until", "read"), [(None, True), (NOW + timedelta(seconds=1), True), (NOW, False), (NOW - timedelta(1), False)]
 )
-@pytest.mark.parametrize("kind", HoldKind)
-def test_a_hold_ends_at_its_end(kind: HoldKind, until: datetime | None, covered: bool) -> None:
-    targets = {
-        HoldKind.PERSON: "kari",
-        HoldKind.HOME: "h1",
-        HoldKind.CATEGORY: "users",
-        HoldKind.RECORD: LOCATOR.text(),
-    }
-    held = record(HOME if kind is HoldKind.HOME else KARI)
-    assert hold(kind, targets[kind], until).covers(held, SWEEP, NOW) is covered
+async def test_a_hold_ends_at_its_end_by_the_clock_of_the_store(until: datetime | None, read: bool) -> None:
+    objects = MemoryObjects(clock=NOW)  # the machine's clock is elsewhere
+    made = hold(HoldKind.PERSON, "kari", until)
+    await objects.create("1.json", made.model_dump_json().encode())
+    assert await Holds(objects=objects).read() == ([made] if read else [])
 
 
-async def test_every_hold_is_read() -> None:
+async def test_every_hold_is_read_and_a_note_beside_a_hold_is_none() -> None:
     objects = MemoryObjects()
-    made = [hold(kind, "kari", NOW) for kind in HoldKind]
+    made = [hold(kind, "kari") for kind in HoldKind]
     for number, each in enumerate(made):
         await objects.create(f"{number}.json", each.model_dump_json().encode())
+    await objects.create("0/journal", b"no hold", metadata={NOTE: "open"})
     assert await Holds(objects=objects).read() == made
+    assert await Holds(objects=objects).all() == (made, [])
     assert await Holds(objects=MemoryObjects()).read() == []
+
+
+async def test_a_hold_that_ended_by_its_metadata_is_not_read_at_all() -> None:
+    class Counting(MemoryObjects):
+        asked: list[str]
+
+        async def read(self, name: str) -> Stored | None:
+            self.asked.append(name)
+            return await super().read(name)
+
+    objects = Counting(clock=NOW)
+    objects.asked = []
+    for name, ended in (("1.json", NOW), ("2.json", NOW + timedelta(seconds=1))):
+        metadata = {ENDS: utc_text(ended)}
+        await objects.create(name, hold(HoldKind.CATEGORY, name).model_dump_json().encode(), metadata=metadata)
+    assert [each.target for each in await Holds(objects=objects).read()] == ["2.json"]
+    assert objects.asked == ["2.json"]
+
+
+async def test_an_end_in_the_metadata_that_is_no_time_stops_every_deletion() -> None:
+    objects = MemoryObjects()
+    data = hold(HoldKind.PERSON, "kari").model_dump_json().encode()
+    await objects.create("1.json", data, metadata={ENDS: "yesterday"})
+    with pytest.raises(TransientError, match="mended: ended_at"):
+        await Holds(objects=objects).read()
+
+
+async def test_a_list_of_all_has_the_ended_ones_too_and_names_what_cannot_be_read() -> None:
+    objects = MemoryObjects(clock=NOW)
+    ended = hold(HoldKind.PERSON, "kari", NOW)
+    await objects.create("1.json", ended.model_dump_json().encode(), metadata={ENDS: utc_text(NOW)})
+    await objects.create("2.json", b"{")
+    assert await Holds(objects=objects).all() == ([ended], ["2.json"])
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ async def test_the_same_message_again_is_the_same_request(world: World):
         identity_verified_by="the office",
         received_at=START,
     )
-    await world.intake.receive(body)
+    await world.door.receive(body)
     assert await world.own["requests"].read(f"{ID}.json") == later
     assert len(world.queues["work"].messages) == 1, "it is sent to its session again: the first may be lost"
 
@@ -182,7 +182,7 @@ async def test_the_same_message_after_the_end_does_nothing(world: World):
         identity_verified_by="the office",
         received_at=START,
     )
-    await world.intake.receive(body)
+    await world.door.receive(body)
     assert not world.queues["work"].messages
     await world.rest()
     assert len(await assert_whole(world)) == len(events)
@@ -226,13 +226,13 @@ async def test_a_message_that_can_never_succeed_is_parked_whole_and_once(world: 
 
 async def test_intake_itself_refuses_with_the_error_that_parks(world: World):
     with pytest.raises(PermanentError):
-        await world.intake.receive(b"{}")
+        await world.door.receive(b"{}")
 
 
 async def test_a_run_message_starts_runs_before_their_cadence(world: World):
     for _ in range(2):
-        await world.intake.receive(messages.run(request=uuid4(), categories=("users", "homes")))
-        assert not [line for line in LINES.texts if "started nothing" in line]
+        await world.door.receive(messages.run(request=uuid4(), categories=("users", "homes")))
+        assert not [line for line in LINES.texts if "starts nothing" in line]
         world.later(minutes=1)
     runs = {each: await world.runs.current(each) for each in ("users", "homes", "backups")}
     assert runs["backups"] is None
@@ -242,8 +242,8 @@ async def test_a_run_message_starts_runs_before_their_cadence(world: World):
 async def test_a_run_message_that_meets_an_unfinished_run_says_so(world: World):
     world.home("skogveien", old_rows=3)
     for _ in range(2):
-        await world.intake.receive(messages.run(request=ID, categories=("operation-log",)))
-    assert [line for line in LINES.texts if f"run message {ID} started nothing" in line]
+        await world.door.receive(messages.run(request=ID, categories=("operation-log",)))
+    assert [line for line in LINES.texts if f"run message {ID} starts nothing" in line]
 
 
 async def test_a_request_document_that_is_not_ours_halts_and_tells_no_contents(world: World):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import TransientError
-from shared.keys import ScopeKeys, name_of, name_of_category
-from shared.model import Scope, ScopeKind
+from shared.keys import ScopeKeys, is_scope_key, name_of, name_of_category
+from shared.model import Locator, Scope, ScopeKind
 from shared.stores.interface import Stored
 from shared.stores.memory import Fault, MemoryObjects
 
@@ -35,6 +36,24 @@ def test_two_scopes_have_two_keys_and_none_has_a_categorys(one: Scope, other: Sc
 
 def test_a_categorys_keys_are_apart_by_year() -> None:
     assert name_of_category("web-access-log", 2026) == "category/web-access-log/2026"
+
+
+async def test_every_key_says_the_year_by_which_it_goes() -> None:
+    objects = MemoryObjects(clock=datetime(2028, 5, 1, tzinfo=UTC))
+    await ScopeKeys(objects=objects).get([name_of_category("cart-guest", 2026), "person/2026"])
+    said = {entry.name: entry.metadata async for entry in objects.list()}
+    assert said == {"category/cart-guest/2026": {"year": "2026"}, "person/2026": {"year": "2028"}}
+
+
+
+def test_only_the_key_of_a_scope_is_told_apart_from_other_records() -> None:
+    def where(container: str, key: str, store: str = "own") -> Locator:
+        return Locator(store=store, account="", container=container, key=key)
+
+    assert is_scope_key(where("scope-keys", name_of(Scope(kind=ScopeKind.HOME, id="h1"))))
+    assert not is_scope_key(where("scope-keys", name_of_category("cart-guest", 2026)))
+    assert not is_scope_key(where("requests", "person/1"))
+    assert not is_scope_key(where("scope-keys", "person/1", "blob"))
 
 
 async def test_a_key_is_32_random_bytes_made_at_first_use_and_kept() -> None:

@@ -1,4 +1,4 @@
-"""The planner's decision: one step from the latest run and the time, and an unfinished run is never overtaken."""
+"""The planner's decision: one step from the latest run and the time; an unfinished run is never overtaken; the caps."""
 
 from __future__ import annotations
 
@@ -10,13 +10,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.plan import JITTER, Finish, Post, Queue, Start, Step, Wait, decide, total
+from shared.outbox import Outgoing
+from shared.plan import (
+    FEWEST_RUNS,
+    JITTER,
+    Caps,
+    Finish,
+    Paused,
+    Post,
+    Queue,
+    Start,
+    Step,
+    Unapproved,
+    Wait,
+    decide,
+    swept_rules,
+    total,
+)
 from shared.policy_file import load
-from shared.runs import Current, SliceProgress
+from shared.runs import Current, Pause, SliceProgress
 
-HOURLY = load(Path(__file__).parents[2] / "policy.yaml").category("operation-log")
+POLICY = load(Path(__file__).parents[2] / "policy.yaml")
+HOURLY = POLICY.category("operation-log")
 STARTED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RESEND = timedelta(minutes=10)
+EVENT = (Outgoing(intent="r", log="2026", event="{}"),)
 DONE, OPEN = SliceProgress(done=True), SliceProgress(cursor="half", expired=3)
 
 SECONDS = st.integers(-90_000, 90_000).map(lambda seconds: STARTED + timedelta(seconds=seconds))
@@ -27,9 +45,21 @@ def run(**changes: object) -> Current:
     return Current.model_validate({"run": "r", "started": STARTED, "slices": 0, **changes})
 
 
-def step(current: Current | None, *progress: SliceProgress, minutes: float = 0, forced: bool = False) -> Step:
+def step(
+    current: Current | None,
+    *progress: SliceProgress,
+    minutes: float = 0,
+    forced: bool = False,
+    pause: Pause | None = None,
+) -> Step:
     now = STARTED + timedelta(minutes=minutes)
-    return decide(HOURLY, current, progress, now=now, resend_after=RESEND, forced=forced)
+    return decide(HOURLY, current, progress, pause=pause, now=now, resend_after=RESEND, forced=forced)
+
+
+def pausing(*, paused: bool, resumed: float | None = None) -> Pause:
+    """Paused when the run started; resumed so many minutes later."""
+    resumed_at = None if resumed is None else STARTED + timedelta(minutes=resumed)
+    return Pause(paused=paused, since=STARTED, by="ops", reason="a test", resumed_at=resumed_at)
 
 
 def test_the_first_run_starts_at_once() -> None:
@@ -78,9 +108,100 @@ def test_a_run_finishes_when_every_slice_is_done_also_when_it_has_none() -> None
 
 
 def test_a_finished_runs_event_is_posted_before_anything_else() -> None:
-    current = run(finished=STARTED, outbox="{}")
+    current = run(finished=STARTED, outbox=EVENT)
     assert step(current) == Post()
     assert step(current, minutes=600, forced=True) == Post()
+
+
+# ---------------------------------------------------------------- pause and approval
+
+PAUSED = pausing(paused=True)
+
+
+def test_while_paused_nothing_is_started_also_not_by_force() -> None:
+    assert step(None, pause=PAUSED) == Paused()
+    assert step(run(finished=STARTED), minutes=60, pause=PAUSED) == Paused()
+    assert step(run(finished=STARTED), minutes=1, forced=True, pause=PAUSED) == Paused()
+
+
+def test_while_paused_nothing_is_queued_for_the_first_time_or_again() -> None:
+    assert step(run(slices=1), OPEN, pause=PAUSED) == Paused()
+    assert step(run(slices=1, queued=STARTED), OPEN, minutes=600, pause=PAUSED) == Paused()
+
+
+def test_a_pause_keeps_back_no_event_and_no_end_of_a_run_whose_slices_are_done() -> None:
+    assert step(run(finished=STARTED, outbox=EVENT), pause=PAUSED) == Post()
+    assert isinstance(step(run(slices=1, queued=STARTED), DONE, pause=PAUSED), Finish)
+
+
+def test_where_nothing_would_be_done_a_pause_changes_nothing() -> None:
+    assert step(run(finished=STARTED), minutes=1, pause=PAUSED) == Wait()
+
+
+def test_what_was_queued_before_the_pause_ended_is_sent_again_at_once_and_only_once() -> None:
+    resumed = pausing(paused=False, resumed=3)
+    assert step(run(slices=1, queued=STARTED), OPEN, minutes=3, pause=resumed) == Queue(slices=(0,), attempt=2)
+    again = run(slices=1, attempt=2, queued=STARTED, resumed_at=resumed.resumed_at)
+    assert step(again, OPEN, minutes=4, pause=resumed) == Wait()
+    assert step(again, OPEN, minutes=10, pause=resumed) == Queue(slices=(0,), attempt=3)
+
+
+def test_a_run_that_waits_for_approval_has_nothing_queued_and_is_not_overtaken() -> None:
+    waiting = run(slices=2, approval="waiting")
+    assert step(waiting, OPEN, OPEN, minutes=6000) == Unapproved()
+    assert step(waiting, OPEN, OPEN, forced=True) == Unapproved()
+    assert step(waiting, OPEN, OPEN, pause=PAUSED) == Unapproved()
+    assert step(waiting.model_copy(update={"outbox": EVENT}), OPEN, OPEN) == Post()
+
+
+def test_an_approved_run_is_queued_as_planned() -> None:
+    assert step(run(slices=2, approval="given"), OPEN, OPEN, minutes=6000) == Queue(slices=(0, 1), attempt=1)
+
+
+# ---------------------------------------------------------------- caps
+
+CAPS = Caps(absolute=500, factor=10, floor=20)
+
+
+def test_without_enough_earlier_runs_the_cap_is_the_absolute_one() -> None:
+    assert CAPS.of(HOURLY, [1] * (FEWEST_RUNS - 1)) == 500
+
+
+def test_a_category_s_own_cap_goes_before_the_one_for_all() -> None:
+    own = HOURLY.model_copy(update={"cap": 7})
+    assert CAPS.of(own, ()) == 7
+    assert CAPS.of(own, [100] * FEWEST_RUNS) == 7
+
+
+def test_with_enough_earlier_runs_the_cap_is_a_multiple_of_their_median_between_floor_and_absolute() -> None:
+    assert CAPS.of(HOURLY, [3, 3, 3, 9000, 9000]) == 30
+    assert CAPS.of(HOURLY, [3, 3, 3, 4, 4, 4]) == 35
+    assert CAPS.of(HOURLY, [0, 0, 0, 0, 9000]) == 20
+    assert CAPS.of(HOURLY, [51, 51, 51, 51, 51]) == 500
+
+
+@given(
+    st.lists(st.integers(0, 10**6), max_size=20),
+    st.integers(1, 10**6),
+    st.integers(1, 100),
+    st.integers(1, 10**6),
+    st.none() | st.integers(1, 10**6),
+)
+def test_no_history_lifts_the_cap_beyond_the_absolute_one_or_presses_it_below_the_floor(
+    history: list[int], absolute: int, factor: int, floor: int, own: int | None
+) -> None:
+    cap = Caps(absolute=absolute, factor=factor, floor=floor).of(HOURLY.model_copy(update={"cap": own}), history)
+    most = absolute if own is None else own
+    assert min(most, floor) <= cap <= most
+
+
+def test_runs_carry_out_no_rule_that_goes_with_another_category_or_that_role_ledger_keeps() -> None:
+    assert [rule.id for rule in swept_rules(HOURLY)] == ["operation-log-30-days"]
+    assert swept_rules(POLICY.category("devices")) == []
+    assert swept_rules(POLICY.category("journals")) == []
+
+
+# ---------------------------------------------------------------- any history
 
 
 @given(SECONDS, st.booleans(), st.none() | SECONDS, st.integers(1, 9), PROGRESS)
@@ -88,11 +209,11 @@ def test_an_unfinished_run_is_never_overtaken(
     now: datetime, forced: bool, queued: datetime | None, attempt: int, progress: list[SliceProgress]
 ) -> None:
     current = run(slices=len(progress), queued=queued, attempt=attempt)
-    taken = decide(HOURLY, current, progress, now=now, resend_after=RESEND, forced=forced)
+    taken = decide(HOURLY, current, progress, pause=None, now=now, resend_after=RESEND, forced=forced)
     left = tuple(number for number, each in enumerate(progress) if not each.done)
     match taken:
-        case Start() | Post():
-            pytest.fail("a run was overtaken")
+        case Start() | Post() | Paused() | Unapproved():
+            pytest.fail("a run was overtaken, or kept back")
         case Finish(totals=totals):
             assert not left
             assert totals.done
@@ -107,7 +228,7 @@ def test_an_unfinished_run_is_never_overtaken(
 
 @given(SECONDS, st.booleans(), SECONDS)
 def test_a_finished_run_is_followed_by_nothing_but_the_next(now: datetime, forced: bool, finished: datetime) -> None:
-    taken = decide(HOURLY, run(finished=finished), [], now=now, resend_after=RESEND, forced=forced)
+    taken = decide(HOURLY, run(finished=finished), [], pause=None, now=now, resend_after=RESEND, forced=forced)
     assert (taken == Start()) == (forced or now + JITTER >= STARTED + timedelta(hours=1))
 
 

@@ -10,13 +10,14 @@ HEAD = "version: 1\norganisation: Example Ltd\ncategories:\n"
 COSMOS = "{kind: cosmos, account: main, container: things, partition_key: /homeId}"
 BLOB = '{kind: blob, account: data, container: things, layout: "{day:%Y-%m-%d}/{home_id}/{name}"}'
 UNDATED = BLOB.replace("{day:%Y-%m-%d}/", "")
+HOURLY = '{kind: blob, account: data, container: things, layout: "{day:%Y-%m-%d}.log"}'
 OWN = "{kind: own, container: things}"
 
 
 def category(name: str = "things", *more: str, store: str = COSMOS, row: int = 1, rules: str = "", **keys: str) -> str:
     """One category as YAML; `rules` are flow mappings without their ids, `more` further lines."""
     values = {"status": "enforced", "cadence": "PT1H", "legal_basis": "consent", **keys}
-    rules = rules or ("{from: name, field: day}" if store == BLOB else "{from: field, field: at}")
+    rules = rules or ("{from: name, field: day}" if store in (BLOB, HOURLY) else "{from: field, field: at}")
     lines = [
         f"  - id: {name}",
         f"    row: {row}",
@@ -66,28 +67,71 @@ def test_sensible_categories_have_no_findings_and_no_warnings() -> None:
     assert warnings(log, HOMES, pictures, devices) == []
 
 
+def test_every_new_kind_of_row_makes_sense() -> None:
+    """A law with its answer, a year's end, a subscriber without an account, a session, lines of visits, own records."""
+    invoices = category(
+        "invoices", "belongs_to: person", "find: {person: {by: partition}}", law="Bookkeeping Act", cap="5",
+        rules="{from: year-end, field: issuedAt, zone: Europe/Oslo}", store=COSMOS.replace("things", "invoices"),
+    )  # fmt: skip
+    subscribers = category(
+        "subscribers", "belongs_to: address", "suppliers: [{name: Mailchimp, status: planned}]", row=2,
+        find="{address: {by: field, field: email}, person: {by: field, field: userId}}",
+    )  # fmt: skip
+    carts = category(
+        "carts", "find: {session: {by: partition}}", rules="{from: touched}", store=COSMOS.replace("things", "carts"), row=3,
+    )  # fmt: skip
+    log = category("log", "find: {visit: {by: line, ip: ip, at: at}}", store=HOURLY, row=4)
+    own = category("own", store=OWN, rules="{from: stored} | {from: field, field: closed_at}", row=5)
+    journals = category("journals", store="{kind: own, container: journals, swept_by: ledger}", row=6)
+    assert warnings(invoices, subscribers, carts, log, own, journals) == []
+
+
 @pytest.mark.parametrize(
     ("text", "finding"),
     [
         (category(rules="none"), "categories[0].rules: an enforced category needs a rule; add one, or write planned"),
-        (category(store=OWN), "categories[0].status: the pipeline's own containers are not swept yet; write planned"),
-        (category("things", "law: Bookkeeping Act"), "categories[0].law: keeping by law against a request is not carried out yet; write planned"),
-        (category("things", "suppliers: [Mailchimp]"), "categories[0].suppliers: deleting at suppliers is not carried out yet; write planned"),
+        (category(store=OWN, cap="0"), "categories[0].cap: is too small; write 1 or more"),
+        (category("things", "find: {person: {by: field, field: userId}}", rules="none", status="planned", law="Bookkeeping Act"), "categories[0].law: an answer says until when a law keeps a record; give each rule a start that the record tells"),
+        (category(law="Bookkeeping Act"), "categories[0].law: nobody can ask for these records, so nothing is kept by law; add find, or remove it"),
+        (category("things", "belongs_to: person", "find: {person: {by: partition}}", rules="{from: field, field: at}, action: erase-subject", law="Bookkeeping Act"), "categories[0].rules[0].action: a law keeps these records against an erasure; write delete, or remove law"),
+        (category("things", "suppliers: [Mailchimp]"), "categories[0].suppliers[0]: must be keys with values; write key: value below it"),
+        (category("things", "suppliers: [{name: Mailchimp, status: enforced}]"), 'categories[0].suppliers[0].status: "enforced" is not allowed; write planned'),
+        (category("things", cap="5", rules="none", status="planned"), "categories[0].cap: no sweep runs here by a start of its own: nothing to cap; remove it"),
+        (category("things", store="{kind: own, container: things, swept_by: ledger}", cap="5"), "categories[0].cap: no sweep runs where role ledger deletes: nothing to cap; remove it"),
+        (category("things", store="{kind: own, container: journals}"), "categories[0].store.container: role ledger alone deletes in journals; add swept_by: ledger"),
+        (category("things", store="{kind: own, container: audit-log, swept_by: pipeline}"), "categories[0].store.container: role ledger alone deletes in audit-log; add swept_by: ledger"),
+        (category("things", store="{kind: own, container: things, swept_by: nobody}"), 'categories[0].store.swept_by: "nobody" is not allowed; write pipeline or ledger'),
+        (category("things", store=COSMOS.replace("}", ", swept_by: ledger}")), "categories[0].store.swept_by: does not belong here; remove it"),
+        (category("things", "belongs_to: session", "find: {session: {by: partition}}"), "categories[0].belongs_to: records belong to person or home or address, not to a session; remove it: find.session is enough"),
+        (category("things", "belongs_to: visit"), "categories[0].belongs_to: records belong to person or home or address, not to a visit; remove it: find.visit is enough"),
+        (category("things", "belongs_to: address"), "categories[0].find: says not how an address's records are found; add address here"),
+        (category("things", "belongs_to: person", "find: {person: {by: member, field: members}}"), "categories[0].belongs_to: a record with members belongs to none of them; remove it: find.person is enough"),
+        (category("things", "find: {address: {by: partition}}"), 'categories[0].find.address.by: an address is not found by "partition"; write by: field, which leaves letter case out of account'),
+        (category("things", "find: {session: {by: member, field: sessions}}"), 'categories[0].find.session.by: a session is not found by "member"; members are persons, lines a visit\'s; write by: partition or field'),
+        (category("things", "find: {visit: {by: field, field: ip}}"), 'categories[0].find.visit.by: a visit is not found by "field"; write by: line, in a blob store'),
+        (category("things", "find: {visit: {by: line, ip: ip, at: at}}"), 'categories[0].find.visit.by: "line" does not fit a store of kind cosmos; write partition or field or member'),
+        (category("things", "find: {person: {by: line, ip: ip, at: at}}", store=HOURLY), 'categories[0].find.person.by: a person is not found by "line"; lines are a visit\'s; write visit in place of person'),
+        (category("things", "find: {visit: {by: line, ip: ip, at: at}}", store=UNDATED, rules="{from: stored}"), "categories[0].find.visit.by: the layout must tell one time, so that only the blobs of a visit's hours are read; add it to the names"),
+        (category("things", "find: {visit: {by: line, ip: ip, at: at}}", store=HOURLY, law="An Act"), "categories[0].law: a log that a law keeps cannot lose a visit's lines; remove find.visit, or law"),
+        (category("things", "find: {visit: {by: line, ip: ip}}", store=HOURLY), "categories[0].find.visit.at: is missing; add it"),
+        (category("things", "belongs_to: address", "find: {address: {by: field, field: email}}", rules="{from: field, field: at}, action: erase-subject"), "categories[0].rules[0].action: there is no subject to erase; write belongs_to: person or home in the category"),
+        (category(rules="{from: year-end, field: at, zone: Oslo}"), 'categories[0].rules[0].start.zone: "Oslo" is no time zone; write an IANA name such as Europe/Oslo'),
+        (category(store=BLOB, rules="{from: year-end, field: day}"), 'categories[0].rules[0].start.from: "year-end" does not fit a store of kind blob; write name or stored or name-or-stored or follows'),
         (category(legal_basis="none"), 'categories[0].legal_basis: "none" needs its reason; add legal_note'),
         (category("things", "identifies: {email: email}"), "categories[0].identifies: only items that belong to a person can name one; remove it, or write belongs_to: person"),
         (category("things", "belongs_to: home"), "categories[0].find: says not how a home's records are found; add home here"),
         (category("things", "find: {home: {by: name-part, field: x}}"), 'categories[0].find.home.by: "name-part" does not fit a store of kind cosmos; write partition or field or member'),
-        (category("things", "find: {home: {by: partition}}", store=BLOB), 'categories[0].find.home.by: "partition" does not fit a store of kind blob; write name-part'),
+        (category("things", "find: {home: {by: partition}}", store=BLOB), 'categories[0].find.home.by: "partition" does not fit a store of kind blob; write name-part or line'),
         (category("things", "find: {home: {by: partition}}", store=OWN, status="planned"), 'categories[0].find.home.by: "partition" does not fit a store of kind own; remove it'),
         (category("things", "find: {home: {by: name-part, field: house}}", store=BLOB), 'categories[0].find.home.field: the layout has no such placeholder "house"; it has home_id, name'),
         (category("things", "find: {home: {by: name-part, field: day}}", store=BLOB), 'categories[0].find.home.field: the layout has no such placeholder "day"; it has home_id, name'),
         (category(store=BLOB, rules="{from: name, field: home_id}"), 'categories[0].rules[0].start.field: the layout has no such placeholder "home_id"; it has day'),
         (category(store=UNDATED, rules="{from: name-or-stored, field: day}"), 'categories[0].rules[0].start.field: the layout has no such placeholder "day"; it has none of this kind'),
         (category(store=BLOB, rules="{from: touched}"), 'categories[0].rules[0].start.from: "touched" does not fit a store of kind blob; write name or stored or name-or-stored or follows'),
-        (category(rules="{from: stored}"), 'categories[0].rules[0].start.from: "stored" does not fit a store of kind cosmos; write field or touched or empty or follows'),
+        (category(rules="{from: stored}"), 'categories[0].rules[0].start.from: "stored" does not fit a store of kind cosmos; write field or year-end or touched or empty or follows'),
         (category(rules="{from: empty, field: members}"), 'categories[0].rules[0].start.field: nobody ever leaves "members"; add find.person: {by: member, field: members}'),
         (category(store=BLOB, rules="{from: name, field: day}, where: {field: a, absent: true}"), "categories[0].rules[0].where: only items have properties; remove it, or write kind: cosmos"),
-        (category(rules="{from: touched}, action: erase-subject"), "categories[0].rules[0].action: there is no subject to erase; add belongs_to to the category"),
+        (category(rules="{from: touched}, action: erase-subject"), "categories[0].rules[0].action: there is no subject to erase; write belongs_to: person or home in the category"),
         (category(rules="{from: follows, category: thing}"), 'categories[0].rules[0].start.category: there is no category "thing"; did you mean "things"?'),
         (category(rules="{from: follows, category: qqq}"), 'categories[0].rules[0].start.category: there is no category "qqq"; write the id of one'),
         (category(rules="{from: follows, category: things}"), "categories[0].rules[0].start.category: the categories follow each other in a ring; give one its own start"),
@@ -130,6 +174,19 @@ def test_a_reference_to_a_malformed_category_is_not_called_unknown() -> None:
     )
     assert findings(follower, HOMES.replace("row: 2", "row: two")) == [
         "categories[1].row: must be a whole number, without quotes and leading zeros"
+    ]
+
+
+def test_a_law_on_records_that_follow_others_cannot_say_until_when() -> None:
+    follower = category(
+        "devices",
+        "belongs_to: home",
+        "find: {home: {by: partition}}",
+        rules="{from: follows, category: homes}",
+        law="An Act",
+    )
+    assert findings(follower, HOMES) == [
+        "categories[0].law: an answer says until when a law keeps a record; give each rule a start that the record tells"
     ]
 
 

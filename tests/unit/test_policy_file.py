@@ -77,13 +77,13 @@ def test_a_small_policy_is_accepted() -> None:
         ("{from: field, field: at}", "{from: field}", "14: categories[0].rules[0].start.field: is missing; add it"),
         ("{from: field, field: at}", "{from: touched, field: at}", "14: categories[0].rules[0].start.field: does not belong here; remove it"),
         ("{from: field, field: at}", "{from: field, field: a b}", '14: categories[0].rules[0].start.field: "a b" is not allowed; write one property\'s name of letters, digits and _, such as userId'),
-        ("{from: field, field: at}", "{from: then}", '14: categories[0].rules[0].start.from: "then" is not allowed; write one of name, stored, name-or-stored, field, touched, empty, follows'),
+        ("{from: field, field: at}", "{from: then}", '14: categories[0].rules[0].start.from: "then" is not allowed; write one of name, stored, name-or-stored, field, year-end, touched, empty, follows'),
         ("period: P1D", "period: P1D\n        assumed: yes", "16: categories[0].rules[0].assumed: must be true or false"),
         ("period: P1D", "period: P1D\n        where: {field: a}", "16: categories[0].rules[0].where: needs exactly one of absent and equals; keep one"),
         ("id: carts\n", "id: Carts\n", '4: categories[0].id: "Carts" is not allowed; write small letters, digits and single hyphens, such as camera-snapshots'),
-        ("on_request: erase", "on_request: erase\n    find: {pet: {by: partition}}", '18: categories[0].find.pet: "pet" is not allowed; write person or home'),
+        ("on_request: erase", "on_request: erase\n    find: {pet: {by: partition}}", '18: categories[0].find.pet: "pet" is not allowed; write person, home, address, session or visit'),
         ("on_request: erase", "on_request: erase\n    find:", "18: categories[0].find: must be keys with values; write key: value below it"),
-        ("on_request: erase", "on_request: erase\n    find: {home: {by: magic}}", '18: categories[0].find.home.by: "magic" is not allowed; write one of partition, field, member, name-part'),
+        ("on_request: erase", "on_request: erase\n    find: {home: {by: magic}}", '18: categories[0].find.home.by: "magic" is not allowed; write one of partition, field, member, name-part, line'),
         ("row: 1", "row: 1\n    row: 2", "6: categories[0].row: given twice, first on line 5; keep one"),
         ("row: 1", "row: &one 1", "5: categories[0].row: anchors are refused; remove the &name"),
         ("row: 1", "row: *one", "5: categories[0].row: aliases are refused; write the value out"),
@@ -141,7 +141,7 @@ def test_all_findings_of_syntax_types_and_sense_come_at_once_in_the_order_of_the
         "policy.yaml:20: categories[1].row: given twice, first on line 19; keep one",
         "policy.yaml:26: categories[1].store.partition_key: is missing; add it",
         "policy.yaml:26: categories[1].store.key: does not belong here; remove it",
-        'policy.yaml:43: categories[2].rules[0].start.from: "stored" does not fit a store of kind cosmos; write field or touched or empty or follows',
+        'policy.yaml:43: categories[2].rules[0].start.from: "stored" does not fit a store of kind cosmos; write field or year-end or touched or empty or follows',
     ]
 
 

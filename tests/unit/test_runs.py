@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from shared.documents import read, write
 from shared.errors import ChangedError, ExistsError, IntegrityError
-from shared.runs import Current, PlannedSlice, RunDocument, Runs, SliceProgress
+from shared.runs import Current, Pause, PlannedSlice, RunDocument, Runs, SliceProgress
 from shared.stores.memory import MemoryObjects
 
 STARTED = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -67,19 +67,50 @@ async def test_a_slice_nobody_began_has_fresh_progress_that_is_created(runs: Run
     fresh = await runs.progress("users", "users-1", 0)
     assert (fresh.value, fresh.etag) == (SliceProgress(), None)
     half = SliceProgress(cursor="c", expired=3, outcomes={"erased": 3}, strange={"odd": 1})
-    etag = await runs.set_progress("users", "users-1", 0, half, fresh.etag)
+    etag = await runs.set_progress("users", "users-1", 0, half, fresh.etag, at=STARTED)
     held = await runs.progress("users", "users-1", 0)
     assert (held.value, held.etag) == (half, etag)
     assert (await runs.progress("users", "users-1", 1)).etag is None
 
 
-async def test_of_two_workers_on_one_slice_one_is_told(runs: Runs) -> None:
-    etag = await runs.set_progress("users", "users-1", 0, SliceProgress(), None)
+async def test_what_is_over_carries_its_end_and_what_is_in_progress_carries_none(runs: Runs) -> None:
+    objects = runs.objects
+    await runs.set_current("users", CURRENT, None)
+    await runs.set_pause("users", Pause(paused=True, since=STARTED, by="ops", reason="a test"), None)
+    await runs.add(DOCUMENT)
+    etag = await runs.set_progress("users", "users-1", 0, SliceProgress(), None, at=STARTED)
+    assert [entry.metadata async for entry in objects.list()] == [{}] * 4
+    await runs.set_progress("users", "users-1", 0, SliceProgress(done=True), etag, at=STARTED)
+    for _ in range(2):
+        await runs.end("users", "users-1", STARTED)
+    await runs.end("users", "users-2", STARTED)
+    ended = {entry.name: entry.metadata async for entry in objects.list() if entry.metadata}
+    at = {"ended_at": "2026-03-01T12:00:00.123456Z"}
+    assert ended == {"users/users-1/run": at, "users/users-1/slice/0000": at}
+    assert await runs.document("users", "users-1") == DOCUMENT
+
+
+async def test_a_category_is_paused_when_its_document_says_so(runs: Runs) -> None:
+    assert not await runs.paused("users")
+    pause = Pause(paused=True, since=STARTED, by="ops", reason="a test")
+    etag = await runs.set_pause("users", pause, None)
+    assert await runs.paused("users")
+    assert not await runs.paused("homes")
     with pytest.raises(ExistsError):
-        await runs.set_progress("users", "users-1", 0, SliceProgress(done=True), None)
-    await runs.set_progress("users", "users-1", 0, SliceProgress(expired=1), etag)
+        await runs.set_pause("users", pause, None)
+    await runs.set_pause("users", pause.model_copy(update={"paused": False}), etag)
+    assert not await runs.paused("users")
     with pytest.raises(ChangedError):
-        await runs.set_progress("users", "users-1", 0, SliceProgress(done=True), etag)
+        await runs.set_pause("users", pause, etag)
+
+
+async def test_of_two_workers_on_one_slice_one_is_told(runs: Runs) -> None:
+    etag = await runs.set_progress("users", "users-1", 0, SliceProgress(), None, at=STARTED)
+    with pytest.raises(ExistsError):
+        await runs.set_progress("users", "users-1", 0, SliceProgress(done=True), None, at=STARTED)
+    await runs.set_progress("users", "users-1", 0, SliceProgress(expired=1), etag, at=STARTED)
+    with pytest.raises(ChangedError):
+        await runs.set_progress("users", "users-1", 0, SliceProgress(done=True), etag, at=STARTED)
     assert (await runs.progress("users", "users-1", 0)).value.expired == 1
 
 
@@ -89,7 +120,7 @@ async def test_a_runs_names_are_apart_for_every_category_run_and_slice() -> None
     await runs.set_current("users", CURRENT, None)
     await runs.add(DOCUMENT)
     for number in (0, 10, 1):
-        await runs.set_progress("users", "users-1", number, SliceProgress(), None)
+        await runs.set_progress("users", "users-1", number, SliceProgress(), None, at=STARTED)
     assert [entry.name async for entry in objects.list()] == [
         "users/current",
         "users/users-1/run",

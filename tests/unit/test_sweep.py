@@ -25,7 +25,7 @@ def world() -> World:
 
 
 async def tick(world: World, *only: str, forced: bool = False):
-    return await world.sweeps.tick(only=only or ("operation-log",), forced=forced)
+    return await world.planner.tick(only=only or ("operation-log",), forced=forced)
 
 
 async def current(world: World, category: str = "operation-log"):
@@ -54,7 +54,7 @@ async def test_a_run_ends_when_its_slices_are_done_and_says_so_once(world: World
     await tick(world)
     run = await current(world)
     assert run.finished == START
-    assert run.outbox is None
+    assert run.outbox == ()
     assert world.keys("operation-log") == ["birkeveien-anna-0"]
     await world.rest()
     [data] = await completed(world)
@@ -123,8 +123,9 @@ async def test_a_forced_run_does_not_wait_for_the_cadence_and_overtakes_no_other
 
 
 async def test_a_category_that_is_not_enforced_is_refused(world: World):
+    planned = next(each.id for each in world.policy.categories if each.status == "planned")
     with pytest.raises(PermanentError, match="no such category is enforced"):
-        await tick(world, "newsletter")
+        await tick(world, planned)
 
 
 async def test_a_category_that_only_follows_another_is_not_swept(world: World):
@@ -132,9 +133,9 @@ async def test_a_category_that_only_follows_another_is_not_swept(world: World):
 
 
 async def test_a_category_that_fails_does_not_stop_the_others(world: World):
-    world.sweeps.stores["blob/data"] = _Away()
+    world.planner.stores["blob/data"] = _Away()
     with pytest.raises(TransientError):
-        await world.sweeps.tick()
+        await world.planner.tick()
     assert (await current(world)).slices == 2
     assert await world.runs.current("camera-snapshots") is None
     assert "the planning of camera-snapshots failed: TransientError: no answer" in LINES.texts
@@ -147,9 +148,9 @@ class _Away:
 
 async def test_a_dry_run_counts_and_writes_nothing(world: World):
     world.put("operation-log", {"id": "x", "homeId": "birkeveien", "at": "yesterday"})
-    found = await world.sweeps.survey(world.policy.category("operation-log"), most=100)
+    found = await world.planner.survey(world.policy.category("operation-log"), most=100)
     assert (found.due, found.strange) == (5, {"starting point is no time": 1})
-    assert (await world.sweeps.survey(world.policy.category("operation-log"), most=2)).due == 2
+    assert (await world.planner.survey(world.policy.category("operation-log"), most=2)).due == 2
     assert not any(store.writes for store in world.own.values())
     assert len(world.keys("operation-log")) == 7
 
@@ -270,7 +271,7 @@ async def test_a_person_is_asked_to_go_once_a_day_by_an_id_that_only_the_keys_ho
 async def test_a_record_that_belongs_to_nobody_is_strange_and_left_and_the_others_go(world: World):
     world.user("anna", contractEndedAt="2026-02-20T00:00:00Z")
     world.put("users", {"id": "odd", "userId": "", "contractEndedAt": "2026-02-20T00:00:00Z"})
-    found = await world.sweeps.survey(world.policy.category("users"), most=100)
+    found = await world.planner.survey(world.policy.category("users"), most=100)
     assert (found.due, found.strange) == (1, {"belongs to nobody": 1})
     await world.rest()
     [data] = [each for each in await completed(world) if each["category"] == "users"]

@@ -1,0 +1,124 @@
+"""What needs attention, judged from how everything stands: each line says what to do, and where to read on. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from shared.overdue import said
+from shared.standing import SHOWN, Attention, CategoryStatus, Status
+
+SOON = timedelta(days=7)
+"""A request that is due within this time, and not finished, needs attention."""
+
+
+def attention(found: Status, *, after: timedelta) -> list[Attention]:
+    """What an operator must look at, the most pressing first; `after` is how old a journal, how late a run may be."""
+    return [
+        *_overdue(found),
+        *_requests(found),
+        *_parked(found),
+        *_categories(found, after),
+        *_timers(found),
+        *_journals(found, after),
+    ]
+
+
+def _overdue(found: Status) -> Iterator[Attention]:
+    for each in found.look.categories if found.look else ():
+        if told := said(each):
+            yield Attention(text=f"{each.category}: {told}", see="overdue")
+
+
+def _requests(found: Status) -> Iterator[Attention]:
+    requests = found.requests
+    for request in requests.undecided[:SHOWN]:
+        text = f"request {request} needs a person: `retention request show {request}` says why"
+        yield Attention(text=text, see="requests")
+    if requests.undecided[SHOWN:]:
+        left = len(requests.undecided) - SHOWN
+        yield Attention(text=f"more requests that need a person: {left} (`retention request list`)", see="requests")
+    due = [each for each in requests.unfinished if each.due_at <= found.at + SOON]
+    for each in due[:SHOWN]:
+        how = "was due" if each.due_at <= found.at else "is due"
+        text = f"request {each.request} {how} on {each.due_at:%Y-%m-%d}, and is not finished"
+        yield Attention(text=text, see="due-soon")
+    if due[SHOWN:]:
+        yield Attention(text=f"more requests that are due within {SOON.days} days: {len(due) - SHOWN}", see="due-soon")
+    if requests.pause is not None:
+        text = f"erasures are paused since {requests.pause.since:%Y-%m-%d %H:%M}Z: `retention resume erasures`"
+        yield Attention(text=text, see="paused")
+
+
+def _parked(found: Status) -> Iterator[Attention]:
+    for each in found.latest_parked:
+        whose = f" of request {each.request}" if each.request else ""
+        text = f"message {each.id}{whose} is parked, from queue {each.queue}: {each.reason}"
+        yield Attention(text=text, see="parked")
+    if found.parked > len(found.latest_parked):
+        left = found.parked - len(found.latest_parked)
+        yield Attention(text=f"more messages that are parked: {left} (`retention parking list`)", see="parked")
+    for queue, count in (found.dead or {}).items():
+        if count is None:
+            yield Attention(text=f"the dead letters of queue {queue} are not known: no answer", see="dead-letters")
+        elif count:
+            text = f"queue {queue} has {count} dead letters: does the function for them run?"
+            yield Attention(text=text, see="dead-letters")
+
+
+def _categories(found: Status, after: timedelta) -> Iterator[Attention]:
+    late = {beat.name: beat for beat in found.runs if beat.late}
+    for each in found.categories:
+        if each.approval == "waiting":
+            more = f"more than its cap of {each.cap}"
+            text = f"{each.category}: run {each.run} found {more}: look, then `retention approve {each.run}`"
+            yield Attention(text=text, see="approval")
+        if each.pause is not None:
+            since = f"{each.pause.since:%Y-%m-%d %H:%M}Z"
+            text = f"{each.category}: paused since {since}: `retention resume {each.category}`"
+            yield Attention(text=text, see="paused")
+        if each.approval == "waiting" or each.pause is not None:
+            continue
+        if _is_overdue(each, found, after):
+            text = f"{each.category}: the next run is overdue: does the planner run, do its slices end?"
+            yield Attention(text=text, see="late-run")
+        elif beat := late.get(each.category):
+            text = f"{each.category}: no run has finished for {_span(beat.age)}: do its slices end?"
+            yield Attention(text=text, see="late-run")
+
+
+def _is_overdue(each: CategoryStatus, found: Status, after: timedelta) -> bool:
+    return each.next_due is not None and each.next_due + after <= found.at
+
+
+def _timers(found: Status) -> Iterator[Attention]:
+    for beat in found.timers:
+        if beat.late:
+            when = f"for {_span(beat.age)}" if beat.last else "yet"
+            text = f"timer {beat.name} has not succeeded {when}: does its app run, what does its log say?"
+            yield Attention(text=text, see="timers")
+
+
+def _journals(found: Status, after: timedelta) -> Iterator[Attention]:
+    if found.holds.unreadable:
+        text = (
+            f"{found.holds.unreadable} holds cannot be read, and nothing is deleted: `retention hold list` names them"
+        )
+        yield Attention(text=text, see="holds")
+    if found.open.older_than(found.at - after):
+        text = "journals are open for longer than they should be: does the watch run?"
+        yield Attention(text=text, see="journals")
+    if found.settled.older_than(found.at - after):
+        text = "journals wait for the ledger for longer than they should: does role ledger run?"
+        yield Attention(text=text, see="ledger")
+    for log in found.logs:
+        if log.wrong:
+            yield Attention(text=f"log {log.year}: {log.wrong}", see="ledger")
+
+
+def _span(age: timedelta) -> str:
+    """A span of time, roughly: 3 d, 5 h, 12 min."""
+    minutes = int(age.total_seconds() // 60)
+    if minutes >= 2 * 24 * 60:
+        return f"{minutes // (24 * 60)} d"
+    return f"{minutes // 60} h" if minutes >= 2 * 60 else f"{minutes} min"

@@ -1,0 +1,1 @@
+"""Posture: what the stores' real settings make of each promise. Three modules are pure, the others read."""

@@ -1,0 +1,179 @@
+"""What an account keeps of a blob that was deleted: its versions, its snapshots, and what soft delete holds back.
+
+A delete turns the current state into a version that no clock removes; the version's own delete may be soft in its turn;
+only what is soft-deleted can be deleted for good, where the account allows it, one by one: a batch cannot
+(https://learn.microsoft.com/rest/api/storageservices/delete-blob, remarks). Older versions go first and the record's
+own last, so that a repeat after a crash still finds where to stop. Refused: to touch a version newer than the record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
+from azure.storage.blob import BlobProperties
+from azure.storage.blob.aio import BlobServiceClient, ContainerClient
+
+from shared.errors import TransientError
+from shared.stores.blob import quoted, service_clock
+from shared.stores.interface import Recoverable
+
+LONGEST_KEPT = 365  # days: the longest retention that the service allows for soft delete
+_REFUSED = (400, 403, 409)  # it can be asked again and again: the account does not allow it, or this copy is immutable
+_NO_PERMISSION = 403
+
+Went = Literal["deleted", "kept", "missing"]
+"""What the store said to the delete of the current state; `kept`: soft delete keeps it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Copy:
+    """One copy: `kind` and `moment` name it to the service; soft delete keeps it `days` more, None: not deleted."""
+
+    kind: Literal["version", "snapshot"]
+    moment: str
+    days: int | None
+
+
+class Copies:
+    """The copies of the blobs of one container, for the time of one call: what is refused once is not asked again."""
+
+    def __init__(self, service: BlobServiceClient, container: ContainerClient) -> None:
+        self._service = service
+        self._container = container
+        self._kept: datetime | None = None
+        self._reading = asyncio.Lock()
+        self._may_delete = True
+        self._may_purge = True
+
+    async def any(self, name: str) -> bool:
+        """Whether the account keeps a version of this name. Raises AzureError."""
+        try:
+            return any(each.version_id for each in await self._listed(name))
+        except HttpResponseError as error:
+            if error.status_code in _REFUSED and error.status_code != _NO_PERMISSION:
+                return False  # such as an account with a hierarchical namespace: it has no versions
+            raise
+
+    async def erase(self, name: str, etag: str, went: Went) -> Literal["deleted", "missing"] | Recoverable:
+        """Erase every copy that is no newer than the version `etag`, and say what became of the blob by that.
+
+        `missing` stays so: who deleted the current state is unknown. Raises AzureError for a copy that gave no answer;
+        the same call can be repeated.
+        """
+        listed = await self._listed(name)
+        ends = [await self._end(name, copy) for copy in _chosen(listed, etag, went)]
+        if went == "missing":
+            return "missing"
+        left: list[Recoverable] = [end for end in ends if end is not None]
+        if any(each.deleted and not each.version_id and not each.snapshot for each in listed):
+            left.append(Recoverable(until=await self.kept_until()))
+        if not left:
+            return "deleted"
+        return max(left, key=_far)
+
+    async def kept_until(self) -> datetime:
+        """When soft delete lets go, at the latest, of what was deleted before this call."""
+        async with self._reading:
+            if self._kept is None:
+                self._kept = await self._read_kept_until()
+            return self._kept
+
+    # ------------------------------------------------------------
+
+    async def _listed(self, name: str) -> list[BlobProperties]:
+        """Everything under exactly this name, from old to new."""
+        found = []
+        include = ["versions", "snapshots", "deleted"]
+        async for each in self._container.list_blobs(name_starts_with=name, include=include, results_per_page=100):
+            if each.name != name:  # the name itself sorts before all that it begins
+                break
+            found.append(each)
+        return found
+
+    async def _end(self, name: str, copy: _Copy) -> Recoverable | None:
+        """Delete one copy, for good where that is allowed. Returns until when it stays, None when it is gone."""
+        if copy.days is None:
+            said = await self._delete(name, copy, purge=False) if self._may_delete else "refused"
+            if said != "soft":
+                return Recoverable(until=None) if said == "refused" else None
+        if self._may_purge and await self._delete(name, copy, purge=True) != "refused":
+            return None
+        if copy.days is None:
+            return Recoverable(until=await self.kept_until())
+        return Recoverable(until=await self._now() + timedelta(days=copy.days + 1))
+
+    async def _delete(self, name: str, copy: _Copy, *, purge: bool) -> Literal["gone", "soft", "refused"]:
+        said: list[str] = []
+        options: dict[str, Any] = {"version_id": copy.moment} if copy.kind == "version" else {"snapshot": copy.moment}
+        if purge:
+            options["blob_delete_type"] = "Permanent"
+        blob = self._container.get_blob_client(name, snapshot=options.pop("snapshot", None))
+
+        def hook(response: Any) -> None:
+            said.append(response.http_response.headers.get("x-ms-delete-type-permanent", ""))
+
+        try:
+            await blob.delete_blob(raw_response_hook=hook, timeout=60, **options)
+        except ResourceNotFoundError:
+            return "gone"
+        except HttpResponseError as error:
+            if error.status_code not in _REFUSED:
+                raise
+            if purge:
+                self._may_purge = False
+            elif error.status_code == _NO_PERMISSION:
+                self._may_delete = False
+            return "refused"
+        return "soft" if said[-1] == "false" and not purge else "gone"
+
+    async def _read_kept_until(self) -> datetime:
+        days = LONGEST_KEPT
+        try:
+            policy = (await self._service.get_service_properties(timeout=60))["delete_retention_policy"]
+            # Where soft delete is off by now, it was on a moment ago: then its days are not known any more.
+            days = policy.days if policy.enabled and policy.days else LONGEST_KEPT
+        except AzureError:
+            pass  # such as 403: a role for data alone may not read this. A date too late is still no untruth
+        return await self._now() + timedelta(days=days)
+
+    async def _now(self) -> datetime:
+        try:
+            return await service_clock(self._container)
+        except TransientError:
+            return datetime.now(UTC)  # an answer is owed: the blobs are deleted
+
+
+def _chosen(listed: Sequence[BlobProperties], etag: str, went: Went) -> list[_Copy]:
+    """The copies to erase, the record's own version last. A missing blob without that version has only newer ones.
+
+    Of one that was deleted just now all are older, should the service have given its last version another ETag.
+    """
+    current = any(_is_current(each) for each in listed)
+    versions = [each for each in listed if each.version_id and not _is_current(each)]
+    own = [n for n, each in enumerate(versions) if quoted(each.etag) == etag]
+    if own:
+        versions = versions[: own[-1] + 1]
+    elif went == "missing" or current:
+        return []
+    snapshots = [] if current else [each for each in listed if each.snapshot]
+    return [_copy(each) for each in (*snapshots, *versions)]
+
+
+def _is_current(blob: BlobProperties) -> bool:
+    return bool(blob.is_current_version or not (blob.version_id or blob.snapshot or blob.deleted))
+
+
+def _copy(blob: BlobProperties) -> _Copy:
+    days = (blob.remaining_retention_days or 0) if blob.deleted else None
+    if blob.version_id:
+        return _Copy(kind="version", moment=blob.version_id, days=days)
+    return _Copy(kind="snapshot", moment=str(blob.snapshot), days=days)
+
+
+def _far(kept: Recoverable) -> datetime:
+    return kept.until or datetime.max.replace(tzinfo=UTC)

@@ -1,0 +1,228 @@
+"""Logs in Blob storage of which a visit's lines go, and the rest stays: a blob an hour (or day), JSON lines.
+
+Only the blobs that can hold such lines are read. A blob whose hour is not over is still written to: it is reported and
+left alone. Lines go by one conditional write of the whole blob, so that a crash loses nobody else's: it happened, or it
+did not. The blob's type, headers and metadata stay, its index tags do not.
+
+The service changes no blob's type: an append blob cannot be replaced so (409 InvalidBlobType), unless the account has a
+hierarchical namespace. The answer is "blob-type" then, and its lines go with the blob.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from azure.core import MatchConditions
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
+from azure.storage.blob import BlobProperties, ContentSettings
+from azure.storage.blob.aio import BlobClient, BlobServiceClient
+
+from shared.errors import PermanentError
+from shared.model import Action, Locator, Record, Scope
+from shared.policy import BlobStore, Category, Line
+from shared.stores.blob import asked_to_wait, code_of, quoted, translate
+from shared.stores.concurrency import bounded
+from shared.stores.interface import Answer, NoAnswer, Page
+from shared.stores.lines import NOT_OVER, UNREADABLE, Searched, Visit, search, visit_of
+from shared.stores.reading import whose
+from shared.stores.walker import OUTSIDE, Walk
+
+ASTRAY = timedelta(hours=1)  # a line may stand in a blob this far from its time: it is written when the answer is sent
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Log:
+    """A blob as it was read, and what a search found in it."""
+
+    about: BlobProperties
+    searched: Searched
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What a listing searches for, where, and the store's clock."""
+
+    category: Category
+    store: BlobStore
+    finder: Line
+    visit: Visit
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineLogs:
+    """The logs of one account. `finders` says, by category, which properties of a line tell address and time."""
+
+    service: BlobServiceClient
+    account: str
+    concurrency: int
+    finders: Mapping[str, Line] = field(default_factory=dict)
+
+    async def of_scope(
+        self, category: Category, store: BlobStore, scope: Scope, *, now: datetime, size: int
+    ) -> AsyncIterator[Page]:
+        """Yield pages of the blobs with lines of a visit, each to be left. `now` is the store's clock."""
+        visit = visit_of(scope)
+        asked = _Asked(category=category, store=store, finder=self._finder(category.id), visit=visit, now=now)
+        [time] = store.layout.times
+        walk = Walk(
+            container=self.service.get_container_client(store.container),
+            layout=store.layout,
+            now=now,
+            time=time,
+            cutoff=visit.until + ASTRAY,
+            since=visit.since - ASTRAY,
+            ahead=self.concurrency,
+        )
+        try:
+            leaves, strange = await walk.leaves()
+            listed = [blob.name async for page in walk.pages(leaves) for blob in page]
+        except AzureError as error:
+            raise translate(error) from None
+        strange[OUTSIDE] += sum(store.layout.match(name) is None for name in listed)
+        yield Page(records=(), cursor="", strange=+strange)
+        names = [name for name in listed if walk.may_hold(name)]
+        for start in range(0, len(names), size):
+            yield await self._page(asked, names[start : start + size])
+
+    async def delete(self, records: Sequence[Record], leaver: Scope | None) -> list[Answer]:
+        """Take the visit's lines out of each record's blob; answers are in the order of `records`."""
+        visit = visit_of(leaver)
+        jobs = [self._leave(record, self._finder(record.category), visit) for record in records]
+        return await bounded(jobs, self.concurrency)
+
+    async def there(self, records: Sequence[Record], leaver: Scope | None) -> list[bool | NoAnswer]:
+        """Whether each record's blob holds a line of the visit."""
+        visit = visit_of(leaver)
+        jobs = [self._there(record, self._finder(record.category), visit) for record in records]
+        return await bounded(jobs, self.concurrency)
+
+    # ------------------------------------------------------------ inside
+
+    def _finder(self, category: str) -> Line:
+        finder = self.finders.get(category)
+        if finder is None:
+            raise PermanentError(f"the policy says not how lines of {category} are found: find.visit is needed there")
+        return finder
+
+    async def _page(self, asked: _Asked, names: Sequence[str]) -> Page:
+        clients = [self.service.get_blob_client(asked.store.container, name) for name in names]
+        try:
+            logs = await bounded([_read(client, asked.finder, asked.visit) for client in clients], self.concurrency)
+        except AzureError as error:
+            raise translate(error) from None
+        records: list[Record] = []
+        strange: Counter[str] = Counter()
+        for name, log in zip(names, logs, strict=True):
+            if log is None:
+                continue
+            strange[UNREADABLE] += log.searched.unreadable
+            if log.searched.taken and not _over(asked, name):
+                strange[NOT_OVER] += 1
+            elif log.searched.taken:
+                records.append(self._record(asked, name, log.about))
+        return Page(records=records, cursor="", strange=+strange)
+
+    def _record(self, asked: _Asked, name: str, about: BlobProperties) -> Record:
+        parts = asked.store.layout.match(name)
+        fields = parts.fields if parts else {}
+        scope, names = whose(asked.category, lambda finder: fields.get(getattr(finder, "field", "")))
+        return Record(
+            locator=Locator(store="blob", account=self.account, container=asked.store.container, key=name),
+            etag=quoted(about.etag),
+            category=asked.category.id,
+            scope=scope,
+            names=names,
+            action=Action.LEAVE,
+        )
+
+    async def _leave(self, record: Record, finder: Line, visit: Visit) -> Answer:
+        """No line of the visit left, or no blob: "missing", as after an attempt whose answer was lost."""
+        blob = self._blob(record)
+        try:
+            log = await _read(blob, finder, visit)
+            if log is None or not log.searched.taken:
+                return "missing"
+            if quoted(log.about.etag) != record.etag:
+                return "changed"
+            await blob.upload_blob(
+                log.searched.rest,
+                overwrite=True,
+                etag=record.etag,
+                match_condition=MatchConditions.IfNotModified,
+                metadata=log.about.metadata,
+                content_settings=_headers(log.about),
+                timeout=60,
+            )
+        except HttpResponseError as error:
+            return await self._refused(error, blob, finder, visit)
+        except AzureError as error:
+            return NoAnswer(retry_after=asked_to_wait(error))
+        return "left"
+
+    async def _refused(self, error: HttpResponseError, blob: BlobClient, finder: Line, visit: Visit) -> Answer:
+        code = code_of(error)
+        match error.status_code:
+            case 412 if code.startswith("LeaseId"):
+                return "lease"
+            case 409 if "LegalHold" in code:
+                return "legal-hold"
+            case 409 if "Immutab" in code:
+                return "immutability"
+            case 409 if code == "InvalidBlobType":
+                return "blob-type"
+            case 412:  # another version: somebody else's, or ours, whose answer was lost
+                try:
+                    log = await _read(blob, finder, visit)
+                except AzureError as second:
+                    return NoAnswer(retry_after=asked_to_wait(second))
+                return "changed" if log and log.searched.taken else "missing"
+            case _:
+                return NoAnswer(retry_after=asked_to_wait(error))
+
+    async def _there(self, record: Record, finder: Line, visit: Visit) -> bool | NoAnswer:
+        try:
+            log = await _read(self._blob(record), finder, visit)
+        except AzureError as error:
+            return NoAnswer(retry_after=asked_to_wait(error))
+        return bool(log and log.searched.taken)
+
+    def _blob(self, record: Record) -> BlobClient:
+        return self.service.get_blob_client(record.locator.container, record.locator.key)
+
+
+async def _read(blob: BlobClient, finder: Line, visit: Visit) -> _Log | None:
+    """Read a blob, all of one version, and search it; None where there is none. Raises AzureError."""
+    try:
+        answer = await blob.download_blob(timeout=60)
+        data = await answer.readall()
+    except ResourceNotFoundError as error:
+        if code_of(error) == "BlobNotFound":
+            return None
+        raise  # such as a container that is not there: a wrong setting proves nothing
+    searched = await asyncio.to_thread(search, data, finder, visit)  # a long log must not hold up the others
+    return _Log(about=answer.properties, searched=searched)
+
+
+def _over(asked: _Asked, name: str) -> bool:
+    """Whether the time that a blob's name tells is over, so that nobody appends to it any more."""
+    layout = asked.store.layout
+    [time] = layout.times
+    interval = layout.interval(name.split("/"), time)
+    return interval is not None and interval[1] < asked.now
+
+
+def _headers(about: BlobProperties) -> ContentSettings:
+    """The blob's headers, without the digest of its old content."""
+    old = about.content_settings
+    return ContentSettings(
+        content_type=old.content_type,
+        content_encoding=old.content_encoding,
+        content_language=old.content_language,
+        content_disposition=old.content_disposition,
+        cache_control=old.cache_control,
+    )

@@ -1,0 +1,62 @@
+"""What every adapter reads from a record alike: whom it is about, and by which rule its period is over when. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.model import Scope, ScopeKind
+from shared.policy import Category, FieldIs, NamePart, Partition, Rule
+
+NO_TIME = "starting point is no time"
+NO_END = "kept by law, and nothing says until when"
+
+Told = Partition | FieldIs | NamePart
+
+
+def whose(category: Category, tells: Callable[[Told], object]) -> tuple[Scope | None, tuple[Scope, ...]]:
+    """The scope that a record belongs to, and the others that it names: a hold on them keeps it too.
+
+    `tells` gives what the record says where a finder would look. What is no text, or empty, names nobody.
+    """
+    found = {k: _scope(k, tells(finder)) for k, finder in category.find.items() if isinstance(finder, Told)}
+    owner = found.pop(category.belongs_to, None) if category.belongs_to else None
+    return owner, tuple(scope for scope in found.values() if scope is not None)
+
+
+def _scope(kind: ScopeKind, value: object) -> Scope | None:
+    """An address is in lower case, as requests spell it."""
+    if not isinstance(value, str) or not value:
+        return None
+    return Scope(kind=kind, id=value.lower() if kind is ScopeKind.ADDRESS else value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """The rule that a record stays under, when its period began and when it is over."""
+
+    rule: str
+    start: datetime
+    due: datetime
+
+
+def last(rules: Iterable[Rule], start_of: Callable[[Rule], datetime | None]) -> Term | None:
+    """Of the rules under which a record has a starting point the one that is over last; None where it has none."""
+    terms = [
+        Term(rule=rule.id, start=start, due=rule.period.after(start))
+        for rule in rules
+        if (start := start_of(rule)) is not None
+    ]
+    return max(terms, key=lambda term: term.due, default=None)
+
+
+def judged_by(category: Category, rule: Rule | None) -> tuple[Rule, ...]:
+    """The rules that a listed record is judged by.
+
+    A sweep's is the one it lists by. A request asks for a record whatever its age; but where a law keeps it, the answer
+    says until when, which is when its last rule's period is over.
+    """
+    if rule is not None:
+        return (rule,)
+    return category.rules if category.law else ()

@@ -1,0 +1,201 @@
+"""The end of a request: when it closes, what the receipt holds, and that nothing leads to the person afterwards."""
+
+import json
+from contextlib import suppress
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from disturbances import Countdown, CrashError, die
+from promises import assert_whole
+from world import LINES, START, World, home_of, locator, person
+
+from shared import audit, messages
+from shared.model import Scope, ScopeKind
+from shared.receipt import Receipt
+from shared.requests.documents import State
+
+BACKUPS_GONE = timedelta(days=30, hours=1)
+ADDRESS = Scope(kind=ScopeKind.ADDRESS, id="anna@anna.example")
+
+
+@pytest.fixture
+def world() -> World:
+    world = World(sweeping=False)
+    world.neighbourhood()
+    world.put("newsletter", {"id": "s1", "subscriberId": "s1", "email": ADDRESS.id})
+    return world
+
+
+async def send(world: World, kind: str, **fields) -> str:
+    body = messages.compose(kind, id=(number := str(uuid4())), **fields)
+    await world.queues["requests"].send(body, message_id=number)
+    return number
+
+
+async def done(world: World, **subject: str) -> str:
+    request = await world.ask(**subject)
+    await world.rest()
+    return request
+
+
+async def receipt(world: World, request: str) -> Receipt | None:
+    stored = await world.own["receipts"].read(f"{request}.json")
+    return Receipt.model_validate_json(stored.data) if stored else None
+
+
+async def test_a_request_stays_done_until_the_last_older_backup_is_due_to_be_gone(world: World):
+    request = await done(world, user_id="anna")
+    world.now = START + BACKUPS_GONE - timedelta(minutes=2)
+    world.later(minutes=1)
+    assert await world.closer.close_due() == 0
+    assert (await world.document(request)).state is State.DONE
+    world.later(minutes=1)
+    assert await world.closer.close_due() == 1
+    assert (await world.document(request)).state is State.CLOSED
+    assert await world.closer.close_due() == 0
+
+
+async def test_a_backup_that_is_still_there_keeps_it_open_whatever_the_calendar_says(world: World):
+    world.put("backups", f"{START - timedelta(hours=1):%Y-%m-%dT%H%M%SZ}/all.bak", age=timedelta(hours=1))
+    request = await done(world, user_id="anna")
+    world.later(days=40)
+    assert await world.closer.close_due() == 0
+    assert (await world.document(request)).state is State.DONE
+    assert [line for line in LINES.texts if f"ALARM request {request} cannot close" in line]
+    world.sweeping = True
+    await world.rest()
+    assert await world.closer.close_due() == 1
+
+
+async def test_a_backup_that_began_after_the_erasure_does_not_hinder_closing(world: World):
+    await done(world, user_id="anna")
+    world.later(hours=1)
+    world.put("backups", f"{world.now:%Y-%m-%dT%H%M%SZ}/all.bak")
+    world.later(days=30)
+    assert await world.closer.close_due() == 1
+
+
+async def test_the_receipt_holds_every_event_with_its_place_and_the_keys_that_prove_whose_it_is(world: World):
+    request = await done(world, user_id="anna")
+    world.later(days=31)
+    await world.closer.close_due()
+    held = await receipt(world, request)
+    assert (held.request, held.state, held.organisation) == (request, "done", "Sensio AS")
+    assert (held.finished_at, held.backups_gone_at) == (START, world.now)
+    events = await world.events()
+    mine = [e for e in events if request in json.dumps(e) and e["type"] != "retention.request.closed"]
+    assert [each.event for each in held.events] == mine
+    assert [each.index for each in held.events] == sorted(each.index for each in held.events)
+    assert held.outcomes == (await world.document(request)).outcomes()
+    subjects = {each.kind: each for each in held.subjects}
+    assert set(subjects) == {ScopeKind.PERSON, ScopeKind.ADDRESS, ScopeKind.HOME}
+    for event in mine:  # with the keys, each event's subject is the person's, their address's, or their home's
+        names = {
+            audit.subject_pseudonym(bytes.fromhex(each.key), Scope(kind=each.kind, id=each.id))
+            for each in subjects.values()
+        }
+        assert event.get("subject") in {*names, None}
+
+
+async def test_after_closing_nothing_of_ours_leads_to_the_person(world: World):
+    request = await done(world, user_id="anna")
+    await assert_whole(world)
+    world.later(days=31)
+    await world.closer.close_due()
+    world.sweeping = True
+    await world.rest()  # the policy's own rows take the marked keys and the register's entry
+    for scope in (person("anna"), ADDRESS, home_of("birkeveien")):
+        assert await world.gate.keys.find(scope) is None
+    assert [each async for each in world.register.entries()] == []
+    document = await world.own["requests"].read(f"{request}.json")
+    assert b"anna" not in document.data
+    assert b"birkeveien" not in document.data
+    assert await world.gate.keys.find(person("bob")) is None  # never needed
+
+
+async def test_a_home_that_stays_keeps_its_key(world: World):
+    world.picture("skogveien", days=8)
+    world.sweeping = True
+    await world.rest()
+    world.sweeping = False
+    await done(world, user_id="bob")
+    world.later(days=31)
+    await world.closer.close_due()
+    world.sweeping = True
+    await world.rest()
+    assert await world.gate.keys.find(home_of("skogveien")) is not None
+    assert await world.gate.keys.find(person("bob")) is None
+
+
+async def test_a_key_that_another_open_request_needs_is_kept_until_that_one_closes(world: World):
+    first = await done(world, user_id="anna")
+    world.later(days=10)
+    world.user("anna")
+    second = await done(world, user_id="anna")
+    world.later(days=22)
+    assert await world.closer.close_due() == 1
+    assert (await world.document(first)).state is State.CLOSED
+    world.sweeping = True
+    await world.rest()
+    assert await world.gate.keys.find(person("anna")) is not None
+    world.later(days=10)
+    await world.closer.close_due()
+    await world.rest()
+    assert (await world.document(second)).state is State.CLOSED
+    assert await world.gate.keys.find(person("anna")) is None
+    assert {each.kind for each in (await receipt(world, second)).subjects} >= {ScopeKind.PERSON}
+
+
+async def test_a_request_whose_last_event_is_not_in_the_log_yet_waits(world: World):
+    request = await world.ask(user_id="anna")
+    await world.drain()  # carried out, and nothing sealed
+    world.later(days=31)
+    assert await world.closer.close_due() == 0
+    assert await receipt(world, request) is None
+    await world.rest()
+    assert await world.closer.close_due() == 1
+
+
+async def test_a_request_that_needs_attention_never_closes_by_itself(world: World):
+    await world.hold("h1", "person", "anna")
+    request = await done(world, user_id="anna")
+    world.later(days=60)
+    assert await world.closer.close_due() == 0
+    assert (await world.document(request)).state is State.NEEDS_ATTENTION
+    assert await world.gate.keys.find(person("anna")) is not None
+
+
+async def test_one_that_was_rejected_halfway_closes_with_a_receipt_and_keeps_the_key_of_what_stayed(world: World):
+    await world.hold("h1", "record", locator(world.policy.category("users"), "anna", "anna").text())
+    request = await done(world, user_id="anna")
+    await send(world, "resolve", request=request, by="the office", reason="a dispute")
+    await world.rest()
+    assert (await world.document(request)).state is State.REJECTED
+    world.later(days=31)
+    assert await world.closer.close_due() == 1
+    document = await world.document(request)
+    assert (document.state, document.scope) == (State.REJECTED, None)
+    assert (await receipt(world, request)).state == "rejected"
+    world.sweeping = True
+    await world.rest()
+    assert await world.gate.keys.find(person("anna")) is not None
+
+
+@pytest.mark.parametrize("call", range(1, 45))
+async def test_a_crash_before_any_call_of_closing_is_finished_by_the_next_run(world: World, call: int):
+    request = await done(world, user_id="anna")
+    world.later(days=31)
+    world.steps.turn = countdown = Countdown(call, die)
+    with suppress(CrashError):
+        await world.closer.close_due()
+    world.steps.turn = None
+    assert countdown.taken <= 44, "closing makes more calls than are tried here"
+    await world.closer.close_due()
+    await world.rest()
+    assert (await world.document(request)).state is State.CLOSED
+    assert len((await receipt(world, request)).subjects) == 3
+    closed = [e for e in await world.events() if e["type"] == "retention.request.closed"]
+    assert len(closed) == 1
+    assert "subject" not in closed[0]
+    await assert_whole(world)
