@@ -17,8 +17,9 @@ import typer
 from cli import output, settings
 from shared import policy_file
 from shared.errors import ConfigError
-from shared.policy import Category, Follows, Policy, Promise, Rule, YearEnd
+from shared.policy import Category, Policy, Promise
 from shared.policy_file import Inspection
+from shared.policy_terms import Follows, Rule, YearEnd
 
 app = typer.Typer(help="Check, show and describe the policy.", no_args_is_help=True)
 

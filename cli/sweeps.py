@@ -19,7 +19,8 @@ from shared import messages, policy_file
 from shared.errors import ConfigError, TransientError
 from shared.model import utc_text
 from shared.plan import swept_rules
-from shared.policy import Category, Follows, OwnStore, Policy
+from shared.policy import Category, Policy
+from shared.policy_terms import Follows, OwnStore
 
 if TYPE_CHECKING:
     from shared.wiring import Product

@@ -19,22 +19,9 @@ from typing import Any, get_args
 
 from shared import messages
 from shared.message_forms import ByPeople
-from shared.policy import (
-    BlobStore,
-    Category,
-    Empty,
-    Field,
-    Follows,
-    Name,
-    NameOrStored,
-    Policy,
-    Promise,
-    Rule,
-    Stored,
-    Touched,
-    YearEnd,
-)
+from shared.policy import Category, Policy, Promise
 from shared.policy_file import load
+from shared.policy_terms import BlobStore, Empty, Field, Follows, Name, NameOrStored, Rule, Stored, Touched, YearEnd
 
 ROOT = Path(__file__).parents[1]
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)

@@ -15,8 +15,8 @@ from azure.storage.blob.aio import BlobServiceClient
 from shared.config import Config
 from shared.containers import OWN_CONTAINERS
 from shared.errors import ConfigError
-from shared.policy import BlobStore, CosmosStore
 from shared.policy_file import load
+from shared.policy_terms import BlobStore, CosmosStore
 
 
 async def prepare(config: Config) -> None:

@@ -14,7 +14,8 @@ from shared.holds import HoldKind
 from shared.message_forms import RecordName
 from shared.messages import MessageError
 from shared.model import Locator, Scope, ScopeKind
-from shared.policy import BlobStore, Category, CosmosStore, NamePart, OwnStore, Partition, Policy
+from shared.policy import Category, Policy
+from shared.policy_terms import BlobStore, CosmosStore, NamePart, OwnStore, Partition
 
 
 @dataclass(frozen=True, kw_only=True)

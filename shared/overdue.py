@@ -21,7 +21,8 @@ from shared.errors import ChangedError, ExistsError, RetentionError
 from shared.holds import Hold, HoldKind, Holds
 from shared.model import Locator, Record, SweepCause
 from shared.plan import swept_rules
-from shared.policy import Category, Policy, Rule
+from shared.policy import Category, Policy
+from shared.policy_terms import Rule
 from shared.stores.concurrency import bounded
 from shared.stores.interface import ObjectStore, RecordStore
 from shared.sweep import record_store

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
 
-from shared.policy import Category, Follows, OwnStore, Rule
+from shared.policy import Category
+from shared.policy_terms import Follows, OwnStore, Rule
 from shared.runs import Current, Pause, SliceProgress
 
 # ---------------------------------------------------------------- how much a run may find

@@ -9,23 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import pydantic
 
 from shared.errors import ConfigError
 from shared.model import ScopeKind
-from shared.policy_fields import (
-    Cadence,
-    ContainerName,
-    FieldName,
-    Id,
-    NameLayout,
-    PartitionKey,
-    RetentionPeriod,
-    Text,
-    Zone,
-)
+from shared.policy_fields import Cadence, FieldName, Id, Text
+from shared.policy_terms import Find, Finder, Follows, KindOfScope, Line, Rule, Store, Terms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,225 +44,14 @@ class PolicyError(ConfigError):
         self.findings = findings
 
 
-class _Model(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-# ---------------------------------------------------------------- where the records are
-
-
-class _Place(_Model):
-    kind: str
-    account: str
-
-    @property
-    def place(self) -> str:
-        """The adapter that reaches the container: `<kind>/<account>`."""
-        return f"{self.kind}/{self.account}"
-
-
-class BlobStore(_Place):
-    """A container of blobs whose names follow a layout. `account` is the setting that reaches it."""
-
-    kind: Literal["blob"]
-    account: Literal["data", "backup"]
-    container: ContainerName
-    layout: NameLayout
-
-
-class CosmosStore(_Place):
-    """A container of items; `partition_key` is its path, such as /homeId."""
-
-    kind: Literal["cosmos"]
-    account: Literal["main"]
-    container: ContainerName
-    partition_key: PartitionKey
-
-    @property
-    def partition_field(self) -> str:
-        """The property that the partition key is read from."""
-        return self.partition_key.removeprefix("/")
-
-
-class OwnStore(_Place):
-    """A container of the pipeline's own. Its objects' "fields" are their metadata.
-
-    `swept_by: ledger` means that role ledger alone deletes there, by its own steps, and no sweep ever runs.
-    """
-
-    kind: Literal["own"]
-    account: Literal[""] = ""
-    container: ContainerName
-    swept_by: Literal["pipeline", "ledger"] = "pipeline"
-
-
-Store = BlobStore | CosmosStore | OwnStore
-
-
-# ---------------------------------------------------------------- when a period begins
-
-
-class Name(_Model):
-    """The time in the blob's name, by the layout's placeholder `field`."""
-
-    from_: Literal["name"] = pydantic.Field(alias="from")
-    field: FieldName
-
-
-class Stored(_Model):
-    """The creation time that the store gives."""
-
-    from_: Literal["stored"] = pydantic.Field(alias="from")
-
-
-class NameOrStored(_Model):
-    """The earlier of the time in the name (placeholder `field`) and the creation time."""
-
-    from_: Literal["name-or-stored"] = pydantic.Field(alias="from")
-    field: FieldName
-
-
-class Field(_Model):
-    """The time in the item's property `field`, as RFC 3339 text. A record without it has not begun its period."""
-
-    from_: Literal["field"] = pydantic.Field(alias="from")
-    field: FieldName
-
-
-class YearEnd(_Model):
-    """The end of the calendar year that the time in `field` lies in, as the clocks of `zone` (IANA name) count years.
-
-    The accounting year, where it is the calendar's. `field` is an item's property, RFC 3339 or a date alone.
-    """
-
-    from_: Literal["year-end"] = pydantic.Field(alias="from")
-    field: FieldName
-    zone: Zone = "UTC"
-
-
-class Touched(_Model):
-    """The last write, by the store's own clock (`_ts`)."""
-
-    from_: Literal["touched"] = pydantic.Field(alias="from")
-
-
-class Empty(_Model):
-    """The moment the list property `field` became empty: its last member is gone."""
-
-    from_: Literal["empty"] = pydantic.Field(alias="from")
-    field: FieldName
-
-
-class Follows(_Model):
-    """The record goes with the record of `category` that has the same scope."""
-
-    from_: Literal["follows"] = pydantic.Field(alias="from")
-    category: Id
-
-
-Start = Name | Stored | NameOrStored | Field | YearEnd | Touched | Empty | Follows
-
-
-class Where(_Model):
-    """Which records of the container a rule is about. Exactly one of `absent` and `equals` is given.
-
-    `absent: true` means the property is missing or null, `absent: false` that it is there; `equals` compares text.
-    """
-
-    field: FieldName
-    absent: bool | None = None
-    equals: Text | None = None
-
-    @pydantic.model_validator(mode="after")
-    def _one(self) -> Where:
-        if (self.absent is None) == (self.equals is None):
-            message = "needs exactly one of absent and equals; keep one"
-            raise ValueError(message)
-        return self
-
-
-class Rule(_Model):
-    """One retention rule. `assumed` marks what the promise leaves open and the company must still confirm.
-
-    `erase-subject` means that the sweep starts an erasure of the person or home, in place of deleting the record.
-    """
-
-    id: Id
-    start: Annotated[Start, pydantic.Field(discriminator="from_")]
-    period: RetentionPeriod
-    assumed: bool = False
-    where: Where | None = None
-    action: Literal["delete", "erase-subject"] = "delete"
-
-
-# ---------------------------------------------------------------- how a person's or home's records are found
-
-
-class Partition(_Model):
-    """The partition key's value is the scope's id."""
-
-    by: Literal["partition"]
-
-
-class FieldIs(_Model):
-    """The property `field` equals the scope's id, in whatever partition; an address's whatever its letter case."""
-
-    by: Literal["field"]
-    field: FieldName
-
-
-class Member(_Model):
-    """The list property `field` contains the id. An erasure takes the person out; an emptied record goes."""
-
-    by: Literal["member"]
-    field: FieldName
-
-
-class NamePart(_Model):
-    """The layout's plain placeholder `field` is the scope's id."""
-
-    by: Literal["name-part"]
-    field: FieldName
-
-
-class Line(_Model):
-    """A blob of JSON lines: those in which the property `ip` is the visit's address and `at` lies between its times.
-
-    The lines go, and the blob stays without them.
-    """
-
-    by: Literal["line"]
-    ip: FieldName
-    at: FieldName
-
-
-Finder = Partition | FieldIs | Member | NamePart | Line
-_Kind = Annotated[ScopeKind, pydantic.Field(strict=False)]
-
-
-def _frozen(value: Mapping[ScopeKind, Finder]) -> Mapping[ScopeKind, Finder]:
-    return MappingProxyType(dict(value))
-
-
-def _thawed(value: Mapping[ScopeKind, Finder]) -> dict[str, Any]:
-    return {str(kind): finder.model_dump() for kind, finder in value.items()}
-
-
-Find = Annotated[
-    Mapping[_Kind, Annotated[Finder, pydantic.Field(discriminator="by")]],
-    pydantic.AfterValidator(_frozen),
-    pydantic.PlainSerializer(_thawed),
-]
-
-
-class Supplier(_Model):
+class Supplier(Terms):
     """Who else holds a copy that must go too; `planned`: the program does not reach it yet, and says so."""
 
     name: Text
     status: Literal["planned"]
 
 
-class Identifies(_Model):
+class Identifies(Terms):
     """The property by which a request may name a person in place of the internal id."""
 
     email: FieldName
@@ -288,7 +68,7 @@ class Owner:
 # ---------------------------------------------------------------- the promises
 
 
-class Row(_Model):
+class Row(Terms):
     """What every promise says of itself, whether it is about stored records or about conduct."""
 
     id: Id
@@ -311,7 +91,7 @@ class Category(Row):
 
     status: Literal["enforced", "planned"]
     store: Annotated[Store, pydantic.Field(discriminator="kind")]
-    belongs_to: _Kind | None = None
+    belongs_to: KindOfScope | None = None
     rules: tuple[Rule, ...]
     cadence: Cadence
     find: Find = pydantic.Field(default_factory=lambda: MappingProxyType({}))
@@ -348,7 +128,7 @@ def _some(categories: tuple[Category, ...]) -> tuple[Category, ...]:
     return categories
 
 
-class Document(_Model):
+class Document(Terms):
     """policy.yaml as it is written. `version` is the company's own count of its changes."""
 
     version: Annotated[int, pydantic.Field(ge=1)]

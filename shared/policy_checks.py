@@ -15,9 +15,10 @@ from itertools import chain
 from shared import policy_finders
 from shared.containers import OWN_CONTAINERS
 from shared.model import ScopeKind
-from shared.policy import (
+from shared.policy import Category, Promise, Row
+from shared.policy_finders import no_placeholder, one_of, unfit
+from shared.policy_terms import (
     BlobStore,
-    Category,
     CosmosStore,
     Empty,
     Follows,
@@ -25,13 +26,10 @@ from shared.policy import (
     Name,
     NameOrStored,
     OwnStore,
-    Promise,
-    Row,
     Rule,
     Store,
     Stored,
 )
-from shared.policy_finders import no_placeholder, one_of, unfit
 from shared.strict_yaml import Place, Remark
 
 _STARTS = {

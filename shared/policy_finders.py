@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from shared.model import ScopeKind
-from shared.policy import BlobStore, Category, FieldIs, Finder, Line, Member, NamePart, Store
+from shared.policy import Category
+from shared.policy_terms import BlobStore, FieldIs, Finder, Line, Member, NamePart, Store
 from shared.strict_yaml import Place, Remark
 
 _FINDERS: Mapping[str, tuple[str, ...]] = {

@@ -26,7 +26,8 @@ from shared.model import parse_utc
 from shared.overdue import Look, last_look
 from shared.parking import ParkedMessage, entries
 from shared.plan import swept_rules, total
-from shared.policy import Category, Follows, OwnStore, Policy
+from shared.policy import Category, Policy
+from shared.policy_terms import Follows, OwnStore
 from shared.requests.documents import OPEN, State
 from shared.runs import ERASURES, Runs, SliceProgress
 from shared.standing import (

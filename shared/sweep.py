@@ -19,7 +19,8 @@ from shared.deletion import Gate, count, new_intent_id
 from shared.documents import Version
 from shared.errors import ChangedError, ConfigError, ExistsError, PermanentError
 from shared.model import Outcome, SweepCause
-from shared.policy import Category, Policy, Rule
+from shared.policy import Category, Policy
+from shared.policy_terms import Rule
 from shared.requests.by_policy import start_erasure
 from shared.runs import RunDocument, Runs, SliceProgress
 from shared.stores.interface import Page, Queue, RecordStore, Slice

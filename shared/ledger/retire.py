@@ -29,7 +29,8 @@ from shared.ledger.source import CHECKPOINT
 from shared.messages import doorbell
 from shared.model import utc_text
 from shared.outbox import Outgoing
-from shared.policy import OwnStore, Policy, YearEnd
+from shared.policy import Policy
+from shared.policy_terms import OwnStore, YearEnd
 from shared.stores.interface import Queue
 from shared.year_end import end_of_year
 

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 
 from shared.containers import OWN_CONTAINERS
 from shared.period import Period
-from shared.policy import BlobStore, Category, CosmosStore, NamePart, OwnStore, Policy, Rule
+from shared.policy import Category, Policy
+from shared.policy_terms import BlobStore, CosmosStore, NamePart, OwnStore, Rule
 from shared.posture import effects
 from shared.posture.effects import END, NOTHING, Effect, Kind, span
 from shared.posture.findings import Finding, findings

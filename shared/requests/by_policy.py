@@ -10,7 +10,7 @@ from uuid import UUID
 from shared import messages
 from shared.keys import ScopeKeys
 from shared.model import Scope, ScopeKind
-from shared.policy import Rule
+from shared.policy_terms import Rule
 from shared.stores.interface import Queue
 
 

@@ -110,7 +110,8 @@ class Closer:
     async def _events(self, document: RequestDocument, finished: datetime, now: datetime) -> list[ReceiptEvent] | None:
         """The request's events, from the sealed logs; None while some are not there yet.
 
-        The log is in the order of time but for what clocks differ: past the margin nothing of the request can come.
+        The log is in the order of time but for what clocks differ, and for what a crash left in an outbox for long:
+        past the margin it is read on only while something is missing.
         """
         found: list[ReceiptEvent] = []
         for year in range(document.accepted_at.year, now.year + 1):
@@ -118,7 +119,7 @@ class Closer:
             async for index, event in entries(Live(ledger=self.ledger, year=str(year)), start=start):
                 if is_about(event, document.id):
                     found.append(ReceiptEvent(log=str(year), index=index, event=event))
-                elif parse_utc(event["time"]) > finished + MARGIN:
+                elif parse_utc(event["time"]) > finished + MARGIN and _are_all(found, document):
                     break
         return found if _are_all(found, document) else None
 

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from shared.message_forms import Visit
 from shared.model import Scope, ScopeKind, utc_text
-from shared.policy import BlobStore, Category, Member, OwnStore, Policy
+from shared.policy import Category, Policy
+from shared.policy_terms import BlobStore, Member, OwnStore
 
 HAS_USERS = "the home has users: decide about each of them"
 NO_VISIT = "searched only for an IP address and times, which the request did not give (GDPR Art. 11(2))"

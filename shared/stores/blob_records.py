@@ -19,7 +19,8 @@ from azure.storage.blob.aio import BlobServiceClient
 from shared.errors import PermanentError
 from shared.layout import Parts
 from shared.model import Action, Locator, Record, Scope
-from shared.policy import BlobStore, Category, Line, Name, NameOrStored, NamePart, Rule
+from shared.policy import Category
+from shared.policy_terms import BlobStore, Line, Name, NameOrStored, NamePart, Rule
 from shared.stores.blob import quoted, service_clock, translate
 from shared.stores.blob_deletes import Deletes, look
 from shared.stores.concurrency import bounded

@@ -14,19 +14,8 @@ from typing import Any
 
 from shared.errors import PermanentError
 from shared.model import Scope, ScopeKind, parse_utc, utc_text
-from shared.policy import (
-    Category,
-    CosmosStore,
-    Empty,
-    Field,
-    FieldIs,
-    Member,
-    Partition,
-    Rule,
-    Touched,
-    Where,
-    YearEnd,
-)
+from shared.policy import Category
+from shared.policy_terms import CosmosStore, Empty, Field, FieldIs, Member, Partition, Rule, Touched, Where, YearEnd
 from shared.year_end import end_of_year, first_year_kept
 
 Query = tuple[str, list[dict[str, Any]]]

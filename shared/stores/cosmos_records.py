@@ -20,7 +20,8 @@ from azure.cosmos.aio import ContainerProxy, DatabaseProxy
 
 from shared.errors import TransientError
 from shared.model import Action, Locator, Record, Scope
-from shared.policy import Category, Field, FieldIs, Follows, Member, Rule, YearEnd
+from shared.policy import Category
+from shared.policy_terms import Field, FieldIs, Follows, Member, Rule, YearEnd
 from shared.stores.blob import asked_to_wait
 from shared.stores.concurrency import bounded
 from shared.stores.cosmos_deletes import CosmosDeletes

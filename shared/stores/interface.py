@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from shared.model import Record, Scope
-from shared.policy import Category, Rule
+from shared.policy import Category
+from shared.policy_terms import Rule
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,8 @@ from azure.storage.blob.aio import BlobClient, BlobServiceClient
 
 from shared.errors import PermanentError
 from shared.model import Action, Locator, Record, Scope
-from shared.policy import BlobStore, Category, Line
+from shared.policy import Category
+from shared.policy_terms import BlobStore, Line
 from shared.stores.blob import asked_to_wait, code_of, quoted, translate
 from shared.stores.concurrency import bounded
 from shared.stores.interface import Answer, NoAnswer, Page

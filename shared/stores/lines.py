@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from shared.errors import PermanentError
 from shared.model import Scope, ScopeKind, parse_utc
-from shared.policy import Line
+from shared.policy_terms import Line
 
 UNREADABLE = "line cannot be read"
 NOT_OVER = "hour is still being written"

@@ -19,14 +19,8 @@ from zlib import crc32
 
 from shared.errors import PermanentError
 from shared.model import Action, Locator, Record, Scope
-from shared.policy import (
-    BlobStore,
-    Category,
-    CosmosStore,
-    Line,
-    Member,
-    Rule,
-)
+from shared.policy import Category
+from shared.policy_terms import BlobStore, CosmosStore, Line, Member, Rule
 from shared.stores.interface import Answer, Division, NoAnswer, Page, Recoverable, Slice
 from shared.stores.lines import NOT_OVER, UNREADABLE, visit_of
 from shared.stores.memory_rows import (

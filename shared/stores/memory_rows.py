@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 from shared.model import Scope, ScopeKind, parse_utc
-from shared.policy import (
-    Category,
+from shared.policy import Category
+from shared.policy_terms import (
     Empty,
     Field,
     FieldIs,

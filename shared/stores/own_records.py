@@ -19,7 +19,8 @@ from typing import Protocol, cast
 
 from shared.errors import PermanentError
 from shared.model import Locator, Record, Scope, parse_utc
-from shared.policy import Category, Field, Rule, Stored, YearEnd
+from shared.policy import Category
+from shared.policy_terms import Field, Rule, Stored, YearEnd
 from shared.stores.interface import Answer, Division, Entry, NoAnswer, ObjectStore, Page, Slice
 from shared.year_end import end_of_year
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.model import Scope, ScopeKind
-from shared.policy import Category, FieldIs, NamePart, Partition, Rule
+from shared.policy import Category
+from shared.policy_terms import FieldIs, NamePart, Partition, Rule
 
 NO_TIME = "starting point is no time"
 NO_END = "kept by law, and nothing says until when"

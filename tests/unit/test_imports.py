@@ -17,7 +17,7 @@ OURS = ("function_app", "functions", "cli", "shared", "local")
 
 PURE = {
     "shared", "shared.audit", "shared.config", "shared.each", "shared.errors", "shared.layout", "shared.message_forms", "shared.messages", "shared.model",
-    "shared.period", "shared.policy", "shared.policy_checks", "shared.policy_fields", "shared.policy_file",
+    "shared.period", "shared.policy", "shared.policy_checks", "shared.policy_fields", "shared.policy_terms", "shared.policy_file",
     "shared.policy_finders", "shared.year_end",
     "shared.strict_yaml", "shared.containers",
     "shared.posture", "shared.posture.effects", "shared.posture.findings", "shared.posture.plain",

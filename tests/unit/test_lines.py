@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared.errors import PermanentError
 from shared.model import Scope, ScopeKind
-from shared.policy import Line
+from shared.policy_terms import Line
 from shared.stores.lines import search, visit_of
 
 FINDER = Line(by="line", ip="ip", at="at")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from shared.config import load as load_settings
 from shared.containers import OWN_CONTAINERS
-from shared.policy import OwnStore
 from shared.policy_file import load
+from shared.policy_terms import OwnStore
 from shared.stores.own_records import PLACE, OwnRecords
 from shared.wiring import Product
 

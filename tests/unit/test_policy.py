@@ -10,24 +10,21 @@ from ruamel.yaml import YAML
 
 from shared import policy_file, strict_yaml
 from shared.model import ScopeKind
-from shared.policy import (
+from shared.policy import Identifies, Owner, Policy, PolicyError
+from shared.policy_terms import (
     BlobStore,
     CosmosStore,
     Empty,
     Field,
     FieldIs,
     Follows,
-    Identifies,
     Line,
     Member,
     Name,
     NameOrStored,
     NamePart,
-    Owner,
     OwnStore,
     Partition,
-    Policy,
-    PolicyError,
     Touched,
     Where,
     YearEnd,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from shared.config import SETTINGS
 from shared.containers import OWN_CONTAINERS
-from shared.policy import Follows, OwnStore, Rule, YearEnd
 from shared.policy_file import load
+from shared.policy_terms import Follows, OwnStore, Rule, YearEnd
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
