@@ -165,7 +165,8 @@ def _one(read: BlobAccount, promise: Period, *, as_json: bool) -> None:
         output.say()
         _show(found.findings)
         if found.fine:
-            output.say("fine: deleted is deleted here")
+            output.say("fine: by its settings, deleted is deleted here")
+            output.say("not read: backup vaults, object replication")
     if not found.fine:
         raise typer.Exit(output.Code.ATTENTION)
 
@@ -178,7 +179,7 @@ def _lines(found: Plain) -> Iterator[str]:
     elif found.kept:
         yield f"a deleted blob can be brought back for {least}{days(found.kept.days)}"
     else:
-        yield "a deleted blob is gone" + ("" if found.sure else ", as far as could be read")
+        yield "a deleted blob is gone" if found.sure else "whether a deleted blob is gone could not be read"
     for where, really in (("", found.really), *((f" in container {name}", text) for name, text in found.apart.items())):
         yield f"a promise of {found.promised}{where} is really: {really if really == 'no end' else least + really}"
 

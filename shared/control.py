@@ -92,7 +92,7 @@ class Control:
         name, order = message.category, str(message.id)
         if name not in self._names():
             raise messages.MessageError(
-                "retention.category: give the id of a category that is swept by itself, or requests; "
+                "retention.category: give the id of a category that is swept by itself, or erasures; "
                 "`retention status` lists them"
             )
         held = await self.runs.pause(name)

@@ -101,9 +101,11 @@ def parse(body: bytes, *, now: datetime) -> AnyMessage:
     if len(body) > MAX_BYTES:
         raise MessageError(f"the body has {len(body)} bytes: at most {MAX_BYTES} are read")
     try:
-        value = json.loads(body)
+        value = json.loads(body, object_pairs_hook=_each_once)
     except (ValueError, RecursionError):
-        raise MessageError("the body is no JSON: send UTF-8 JSON with the one key retention") from None
+        raise MessageError(
+            "the body is no JSON, or has a key twice: send UTF-8 JSON with the one key retention"
+        ) from None
     if not isinstance(value, dict) or set(value) != {"retention"}:
         raise MessageError("the body must be a JSON object with the one key retention")
     try:
@@ -113,6 +115,14 @@ def parse(body: bytes, *, now: datetime) -> AnyMessage:
     if isinstance(message, Erase | Restrict) and message.received_at and message.received_at > now + CLOCK_SKEW:
         raise MessageError(f"retention.received_at: {_REMEDIES['received_at']}")
     return message
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these keys. Raises ValueError for a key that comes twice: nobody could say which one is meant."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key comes twice")
+    return found
 
 
 def _explain(error: ValidationError | RecursionError) -> str:

@@ -52,7 +52,7 @@ class Sweeps:
         if document is None or not 0 <= order.slice < len(document.slices):
             raise PermanentError("the message names a slice that no run has")
         held = await self.runs.progress(order.category, order.run, order.slice)
-        if held.value.done or await self.runs.paused(order.category):
+        if held.value.done or await self.runs.paused(order.category) or await self._unapproved(order):
             return held.value
         try:
             return await self._sweep(order, document, held, hurry)
@@ -65,6 +65,14 @@ class Sweeps:
             change = _counted(held.value, ()) if held.value.intent else {}  # what the gate did is in the log
             strange = Counter(held.value.strange) + Counter({"cannot be swept": 1})
             return (await self._record(order, held, {**change, "done": True, "strange": strange})).value
+
+    async def _unapproved(self, order: messages.SliceOrder) -> bool:
+        """Whether the run waits for approval: then the planner sent no such order, and somebody else did."""
+        current = await self.runs.current(order.category)
+        waiting = current is not None and (current.value.run, current.value.approval) == (order.run, "waiting")
+        if waiting:
+            log.error("ALARM an order to sweep %s came before its approval: it is not carried out", order.run)
+        return waiting
 
     async def _sweep(
         self,

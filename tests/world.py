@@ -344,7 +344,8 @@ class World:
 
     def _of(self, kind, message: Message):
         order = messages.parse(message.body, now=self.now)
-        assert isinstance(order, kind)
+        if not isinstance(order, kind):
+            raise messages.MessageError("retention.type: this queue takes other messages")
         return order
 
     async def deliver(self, *queues: str) -> int:

@@ -129,6 +129,16 @@ class Account:
         """What is under the name, which may be nothing."""
         return self.container(container).blobs.setdefault(name, Blob())
 
+    def read(self, container: str, name: str, *, version: str | None, snapshot: str | None) -> Copy:
+        """The state of a blob that can be read; what is softly deleted cannot."""
+        blob = self.blob(container, name)
+        if version is None and snapshot is None:
+            return _there(blob.base)
+        found = [copy for copy in blob.copies() if (copy.version, copy.snapshot) == (version, snapshot)]
+        if not found or found[0].deleted:
+            raise RefusedError(404, "BlobNotFound")
+        return found[0]
+
     # ------------------------------------------------------------ writing
 
     def put(self, container: str, name: str, data: bytes, *, condition: tuple[str, str] | None = None) -> Copy:

@@ -158,6 +158,8 @@ class BlobServer:
                 )
             case "HEAD", None:
                 return self._look(container, name, query, condition)
+            case "GET", None:
+                return self._read_data(container, name, query, headers, condition)
             case "DELETE", None:
                 return self._delete(container, name, query, headers, condition)
             case "PUT", "undelete":
@@ -188,6 +190,29 @@ class BlobServer:
         }
         version = {"x-ms-version-id": base.version, "x-ms-is-current-version": "true"} if base.version else {}
         return Answer(status=200, headers={**about, **version})
+
+    def _read_data(
+        self,
+        container: str,
+        name: str,
+        query: dict[str, str],
+        headers: Mapping[str, str],
+        condition: tuple[str, str] | None,
+    ) -> Answer:
+        if set(query) - {"timeout", "snapshot", "versionid"} or condition:
+            raise RefusedError(501, "NotModelled", "reads with a condition, or with more than a version or snapshot")
+        self._may("read-copy" if {"snapshot", "versionid"} & set(query) else "read")
+        copy = self.account.read(container, name, version=query.get("versionid"), snapshot=query.get("snapshot"))
+        wanted = re.fullmatch(r"bytes=0-(\d+)", headers.get("x-ms-range", f"bytes=0-{len(copy.data)}"))
+        if wanted is None or len(copy.data) > int(wanted[1]) + 1:
+            raise RefusedError(501, "NotModelled", "a read of a part of a blob")
+        about = {"etag": copy.etag, "last-modified": http_date(copy.modified), "x-ms-blob-type": "BlockBlob"}
+        if "x-ms-range" not in headers:
+            return Answer(status=200, headers=about, body=copy.data)
+        if not copy.data:
+            raise RefusedError(416, "InvalidRange")
+        part = {"content-range": f"bytes 0-{len(copy.data) - 1}/{len(copy.data)}"}
+        return Answer(status=206, headers={**about, **part}, body=copy.data)
 
     def _delete(
         self,

@@ -138,8 +138,8 @@ def _around(settings: StorageSettings, *, names_tell: bool) -> Iterator[Effect]:
         yield _unknown("lifecycle rules", settings.lifecycle)
 
 
-def of_blob_container(account: BlobAccount, name: str, *, least: timedelta) -> Iterator[Effect]:
-    """Yield what the container's own settings do to a promise of at least `least`."""
+def of_blob_container(account: BlobAccount, name: str, *, least: timedelta, swept: bool = True) -> Iterator[Effect]:
+    """Yield what the container's own settings do to a promise of at least `least`. `swept`: the policy governs it."""
     container = account.containers.get(name, Unknown(why="it was not looked at", remedy="look again"))
     if isinstance(container, Unknown):
         yield _unknown("container", container, of=name)
@@ -148,11 +148,13 @@ def of_blob_container(account: BlobAccount, name: str, *, least: timedelta) -> I
         for rule in account.settings.lifecycle:
             if rule.covers(name) and "base" in rule.deletes:
                 yield Effect(
-                    kind="breaks",
+                    kind="breaks" if swept else "note",
                     setting="lifecycle rule",
                     short="lifecycle rule",
                     text=f'lifecycle rule "{rule.name}" deletes here: days late, without an event, whatever is held',
-                    remedy="take the rule off the governed container: the sweep deletes in its place",
+                    remedy="take the rule off the governed container: the sweep deletes in its place"
+                    if swept
+                    else "promise its days and some more: a run begins once a day, and may take days",
                     of=name,
                 )
     yield from _immutable(container, name, least)
@@ -252,7 +254,7 @@ def of_backup(account: CosmosAccount, *, allowed: timedelta) -> Iterator[Effect]
 def of_cosmos_container(account: CosmosAccount, name: str) -> Iterator[Effect]:
     """Yield what time to live does in the container."""
     container = account.containers.get(name, Unknown(why="it was not looked at", remedy="look again"))
-    remedy = "switch time to live off for the container: the sweep deletes in its place"
+    remedy = "switch time to live off for the container; what it hides unpurged comes back, for the sweep to delete"
     match container:
         case Unknown() as unknown:
             yield _unknown("container", unknown, of=name)

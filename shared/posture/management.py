@@ -33,6 +33,7 @@ NO_SUBSCRIPTION = Unknown(
     why="only the management API tells, and no subscription is named",
     remedy="name it: --subscription ID, or AZURE_SUBSCRIPTION_ID; the role Reader is enough",
 )
+NOT_SIGNED_IN = Unknown(why="nobody is signed in", remedy="az login, or set AZURE_CLIENT_ID")
 NOT_INSTALLED = Unknown(
     why="the management libraries are not installed",
     remedy="pip install 'retention-pipeline[posture]'",
@@ -57,15 +58,18 @@ class Management:
     sign_in: Callable[[], Any]
 
     async def storage(self, account: str, containers: Sequence[str]) -> StorageSettings:
-        """The settings of the storage account of this name. Raises TransientError when nothing answers."""
+        """The settings of the storage account of this name, or of this host, which a domain of one's own can be.
+
+        Raises TransientError when nothing answers.
+        """
         try:
             from azure.mgmt.storage.aio import StorageManagementClient  # noqa: PLC0415 - an optional extra
         except ImportError:
             return StorageSettings.unknown(NOT_INSTALLED)
         try:
             async with self._client(StorageManagementClient) as client:
-                group = await self._group_of(client.storage_accounts, lambda each: each.name == account)
-                return await _storage(client, group, account, containers)
+                found = await self._find(client.storage_accounts, lambda each: account in _names(each))
+                return await _storage(client, _group(found), str(found.name), containers)
         except (AzureError, _NotFoundError) as error:
             return StorageSettings.unknown(_why(error))
 
@@ -75,19 +79,13 @@ class Management:
             from azure.mgmt.cosmosdb.aio import CosmosDBManagementClient  # noqa: PLC0415 - an optional extra
         except ImportError:
             return NOT_INSTALLED
-        host = urlsplit(endpoint).netloc
-        found: list[Any] = []
-
-        def here(each: Any) -> bool:
-            found.append(each)
-            return urlsplit(each.document_endpoint or "").netloc == host
-
+        here = _host(endpoint)
         try:
             async with self._client(CosmosDBManagementClient) as client:
-                await self._group_of(client.database_accounts, here)
+                found = await self._find(client.database_accounts, lambda each: _host(each.document_endpoint) == here)
         except (AzureError, _NotFoundError) as error:
             return _why(error)
-        return _backup(found[-1].backup_policy)
+        return _backup(found.backup_policy)
 
     @asynccontextmanager
     async def _client(self, build: Any) -> AsyncIterator[Any]:
@@ -104,13 +102,12 @@ class Management:
                 stack.push_async_callback(credential.close)
             yield await stack.enter_async_context(build(credential, self.subscription, **more))
 
-    async def _group_of(self, accounts: Any, wanted: Callable[[Any], bool]) -> str:
-        """The resource group of the account that is wanted: its resource id holds it. Raises _NotFoundError."""
+    async def _find(self, accounts: Any, wanted: Callable[[Any], bool]) -> Any:
+        """The account that is wanted. Raises _NotFoundError."""
         listed = accounts.list_by_resource_group(self.group) if self.group else accounts.list()
         async for each in listed:
             if wanted(each):
-                parts = str(each.id).split("/")
-                return parts[[part.lower() for part in parts].index("resourcegroups") + 1]
+                return each
         raise _NotFoundError
 
 
@@ -145,12 +142,34 @@ def _why(error: Exception) -> Unknown:
             remedy="grant the sign-in the role Reader on the account, its resource group or the subscription",
         )
     if isinstance(error, ClientAuthenticationError):
-        return Unknown(why="nobody is signed in to the management API", remedy="az login, or set AZURE_CLIENT_ID")
+        return NOT_SIGNED_IN
     assert isinstance(error, AzureError)  # noqa: S101 - the callers catch no other
     raise TransientError(f"the management API: {code_of(error)}") from None
 
 
 # ---------------------------------------------------------------- reading the answers
+
+
+def _group(account: Any) -> str:
+    """An account's resource group: its resource id holds it."""
+    parts = str(account.id).split("/")
+    return parts[[part.lower() for part in parts].index("resourcegroups") + 1]
+
+
+def _names(account: Any) -> set[str]:
+    """What a storage account is called: its name, the host of its blobs, and a domain of its owner's."""
+    names = {account.name}
+    if account.primary_endpoints:
+        names.add(_host(account.primary_endpoints.blob)[0])
+    if account.custom_domain:
+        names.add(account.custom_domain.name)
+    return names
+
+
+def _host(endpoint: str | None) -> tuple[str, int]:
+    """Host and port: an endpoint is written with its port and without."""
+    parts = urlsplit(endpoint or "")
+    return parts.hostname or "", parts.port or 443
 
 
 async def _storage(client: Any, group: str, account: str, containers: Sequence[str]) -> StorageSettings:
@@ -204,6 +223,9 @@ async def _immutable(client: Any, group: str, account: str, container: str) -> I
 
 def _backup(policy: Any) -> Continuous | Periodic | Unknown:
     """A policy of a kind that this version does not know is Unknown."""
+    migration = getattr(policy, "migration_state", None)
+    if migration and str(getattr(migration.status, "value", migration.status)) == "InProgress":
+        return Unknown(why="the account's backup is being changed to another kind", remedy="look again afterwards")
     kind = str(getattr(policy, "type", "") or "").rpartition(".")[2].lower()
     if kind == "continuous":
         tier = policy.continuous_mode_properties.tier if policy.continuous_mode_properties else "Continuous30Days"

@@ -11,7 +11,7 @@ from shared.posture import effects
 from shared.posture.effects import END, Effect, span
 from shared.posture.findings import Finding, findings
 from shared.posture.settings import BlobAccount, Unknown
-from shared.posture.worst_case import length
+from shared.posture.worst_case import shortest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,16 +39,19 @@ class Plain:
 
 def describe(account: BlobAccount, promised: Period, *, now: datetime) -> Plain:
     """Say what the account, and each of its containers that was looked at, makes of a promise."""
-    least = length(promised, now)
+    least = shortest(promised, now)
     whole = list(effects.of_storage(account.settings))
-    inside = {name: list(effects.of_blob_container(account, name, least=least)) for name in account.containers}
-    really = _really(least, whole)
-    by_container = {name: _really(least, whole + own) for name, own in inside.items()}
+    inside = {
+        name: list(effects.of_blob_container(account, name, least=least, swept=False)) for name in account.containers
+    }
+    said = str(promised) if promised.months else span(least)
+    really = _really(promised, said, whole)
+    by_container = {name: _really(promised, said, whole + own) for name, own in inside.items()}
     found = [*whole, *(effect for own in inside.values() for effect in own)]
     return Plain(
         account=account.name,
         kept=effects.total(whole),
-        promised=span(least),
+        promised=said,
         really=really,
         apart={name: text for name, text in by_container.items() if text != really},
         sure=not any(effect.kind == "unknown" for effect in found),
@@ -57,6 +60,8 @@ def describe(account: BlobAccount, promised: Period, *, now: datetime) -> Plain:
     )
 
 
-def _really(least: timedelta, found: list[Effect]) -> str:
+def _really(promised: Period, said: str, found: list[Effect]) -> str:
     worst = effects.total(found)
-    return span(worst if worst == END else least + worst)
+    if worst == END or not promised.months:
+        return span(worst if worst == END else promised.time + worst)
+    return f"{said} + {span(worst)}" if worst else said

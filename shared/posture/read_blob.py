@@ -9,19 +9,26 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
 from azure.storage.blob import ContainerProperties
 from azure.storage.blob.aio import BlobServiceClient, ContainerClient
 
 from shared.errors import TransientError
-from shared.posture.management import NO_SUBSCRIPTION, Management, merged
+from shared.posture.management import NO_SUBSCRIPTION, NOT_SIGNED_IN, Management, merged
 from shared.posture.settings import BlobAccount, BlobContainer, Immutability, Seen, StorageSettings, Unknown
 from shared.stores.blob import code_of, translate
 
 MOST_CONTAINERS = 200
 _REFUSED = (401, 403)
-_NO_VERSIONS = (400, 409)  # what a listing of versions answers where an account cannot have any
+_CANNOT = (400, 409)  # what a listing answers that asks for copies which the account cannot have
+# What is kept beside the current blobs: an account with a hierarchical namespace has no versions.
+_COPIES: Sequence[list[str]] = (
+    ["versions", "snapshots", "deleted"],
+    ["deleted"],
+    [],
+)
 
 
 async def read_account(
@@ -48,7 +55,8 @@ async def _read(
     elif management is None:
         settings = StorageSettings.unknown(NO_SUBSCRIPTION)
     else:
-        settings = await management.storage(str(service.account_name), list(found))
+        readable = [container for container, about in found.items() if not isinstance(about, Unknown)]
+        settings = await management.storage(account_of(service), readable)
     read: dict[str, BlobContainer | Unknown] = {}
     for container, about in found.items():
         if isinstance(about, Unknown):
@@ -57,6 +65,11 @@ async def _read(
         seen = await _look(service.get_container_client(container), look)
         read[container] = _container(about, seen, settings.immutable.get(container))
     return BlobAccount(name=name, settings=merged(settings, told), containers=read)
+
+
+def account_of(service: BlobServiceClient) -> str:
+    """The account's name, or its host where the host does not begin with it."""
+    return service.account_name or str(urlsplit(service.url).hostname)
 
 
 async def _service(service: BlobServiceClient) -> tuple[dict[str, Any], bool]:
@@ -105,7 +118,7 @@ async def _all(service: BlobServiceClient) -> dict[str, ContainerProperties | Un
 def _container(about: ContainerProperties, seen: Seen | Unknown, told: Immutability | Unknown | None) -> BlobContainer:
     policy: Immutability | Unknown | None = None
     if about.has_immutability_policy:
-        policy = told if isinstance(told, Immutability) else Immutability(days=None)
+        policy = told or Immutability(days=None)
     return BlobContainer(
         immutability=policy,
         legal_hold=bool(about.has_legal_hold),
@@ -116,15 +129,13 @@ def _container(about: ContainerProperties, seen: Seen | Unknown, told: Immutabil
 
 async def _look(container: ContainerClient, most: int) -> Seen | Unknown:
     """List the first `most` entries with all that is kept beside the current blobs."""
-    try:
-        return await _seen(container, most, ["versions", "snapshots", "deleted"])
-    except HttpResponseError as error:
-        if error.status_code not in _NO_VERSIONS:
-            return _refused(error, "Storage Blob Data Reader on the container")
-    try:
-        return await _seen(container, most, ["deleted"])
-    except HttpResponseError as error:
-        return _refused(error, "Storage Blob Data Reader on the container")
+    for include in _COPIES:
+        try:
+            return await _seen(container, most, include)
+        except HttpResponseError as error:
+            if error.status_code not in _CANNOT or not include:
+                return _refused(error, "Storage Blob Data Reader on the container")
+    raise AssertionError("the last listing asks for nothing")
 
 
 async def _seen(container: ContainerClient, most: int, include: list[str]) -> Seen:
@@ -134,6 +145,7 @@ async def _seen(container: ContainerClient, most: int, include: list[str]) -> Se
     async for each in container.list_blobs(include=include, results_per_page=min(most, 5_000)):
         if entries == most:
             complete = False
+            gone.discard(each.name)  # its current blob may come next
             break
         entries += 1
         deleted += bool(each.deleted)
@@ -157,4 +169,6 @@ def _refused(error: HttpResponseError, grant: str) -> Unknown:
     """Why a reading was refused. Raises TransientError for any other answer."""
     if error.status_code in _REFUSED:
         return Unknown(why=f"the account refused: {error.status_code} {code_of(error)}", remedy=f"grant {grant}")
+    if isinstance(error, ClientAuthenticationError):
+        return NOT_SIGNED_IN
     raise TransientError(f"Blob storage: {code_of(error)}") from None

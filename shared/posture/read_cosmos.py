@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
 from azure.cosmos.aio import ContainerProxy, DatabaseProxy
 
-from shared.posture.management import NO_SUBSCRIPTION, Management
+from shared.posture.management import NO_SUBSCRIPTION, NOT_SIGNED_IN, Management
 from shared.posture.settings import CosmosAccount, CosmosContainer, Unknown
 from shared.stores.blob import code_of
 from shared.stores.cosmos_records import translate
@@ -48,7 +48,7 @@ async def _container(container: ContainerProxy) -> CosmosContainer | Unknown:
 
 async def _own_ttl(container: ContainerProxy) -> bool | Unknown:
     try:
-        async for _ in container.query_items("SELECT c._ts FROM c WHERE IS_DEFINED(c.ttl)", max_item_count=1):
+        async for _ in container.query_items("SELECT c._ts FROM c WHERE c.ttl > 0", max_item_count=1):  # -1: never
             return True
     except HttpResponseError as error:
         return _refused(error)
@@ -60,4 +60,6 @@ def _refused(error: HttpResponseError) -> Unknown:
     if error.status_code in _REFUSED:
         remedy = "grant Cosmos DB Built-in Data Reader on the account"
         return Unknown(why=f"the account refused: {error.status_code} {code_of(error)}", remedy=remedy)
+    if isinstance(error, ClientAuthenticationError):
+        return NOT_SIGNED_IN
     raise error

@@ -48,8 +48,7 @@ async def read_any(where: str, *, secret: bool, management: Management | None, l
     async with AsyncExitStack() as stack:
         service = _with_secret(where) if secret else _signed_in(where, stack)
         await stack.enter_async_context(service)
-        name = str(service.account_name)
-        return await read_blob.read_account(service, name, None, management, look=look)
+        return await read_blob.read_account(service, read_blob.account_of(service), None, management, look=look)
 
 
 async def read_all(
@@ -109,4 +108,5 @@ def _with_secret(secret: str) -> BlobServiceClient:
 def _credential(client_id: str | None) -> Any:
     from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415 - slow to import, unneeded with keys
 
-    return DefaultAzureCredential(managed_identity_client_id=client_id)
+    # None, if it were passed, would stand above AZURE_CLIENT_ID
+    return DefaultAzureCredential(**({"managed_identity_client_id": client_id} if client_id else {}))

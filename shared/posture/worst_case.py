@@ -20,6 +20,7 @@ from shared.posture.findings import Finding, findings
 from shared.posture.settings import Account, BlobAccount, CosmosAccount
 
 PLANNED = "planned: nothing deletes it yet"
+_LEAP_YEARS = 4 * 366  # days after which the calendar repeats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ def judge(policy: Policy, accounts: Mapping[str, Account], *, now: datetime) -> 
                 verdicts.append(_verdict(category, rule, [], planned=True))
                 continue
             setting, container = place(category)
-            least = length(rule.period, now)
+            least = shortest(rule.period, now)
             had = list(_effects(category, accounts.get(setting), container, least=least, allowed=allowed))
             found += [(setting, effect, rule.id) for effect in had]
             verdicts.append(_verdict(category, rule, had))
@@ -89,7 +90,7 @@ def place(category: Category) -> tuple[str, str]:
 def backup_allowance(policy: Policy, now: datetime) -> timedelta:
     """How long the policy lets backups keep what was erased: the longest rule about the account of backups."""
     kept = [
-        length(rule.period, now)
+        shortest(rule.period, now)
         for category in policy.categories
         if isinstance(category.store, BlobStore) and category.store.account == "backup"
         for rule in category.rules
@@ -97,9 +98,10 @@ def backup_allowance(policy: Policy, now: datetime) -> timedelta:
     return max(kept, default=NOTHING)
 
 
-def length(period: Period, now: datetime) -> timedelta:
-    """How long a period is that begins now."""
-    return period.after(now) - now
+def shortest(period: Period, now: datetime) -> timedelta:
+    """How long a period is at the least, whenever from now on it begins: a month of 28 days is one too."""
+    begins = [now + timedelta(days=count) for count in range(_LEAP_YEARS if period.months else 1)]
+    return min(period.after(begin) - begin for begin in begins)
 
 
 # ---------------------------------------------------------------- one rule

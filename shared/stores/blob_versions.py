@@ -1,22 +1,25 @@
-"""What an account keeps of a blob that was deleted: its versions, its snapshots, and what soft delete holds back.
+"""What an account keeps of a deleted or overwritten blob: its versions, its snapshots, and what soft delete holds back.
 
 A delete turns the current state into a version that no clock removes; the version's own delete may be soft in its turn;
 only what is soft-deleted can be deleted for good, where the account allows it, one by one: a batch cannot
 (https://learn.microsoft.com/rest/api/storageservices/delete-blob, remarks). Older versions go first and the record's
 own last, so that a repeat after a crash still finds where to stop. Refused: to touch a version newer than the record.
+
+An overwrite keeps what was there too: as a version, or else, under soft delete, as a soft-deleted snapshot
+(https://learn.microsoft.com/azure/storage/blobs/soft-delete-blob-overview); snapshots that somebody took stay as well.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
 from azure.storage.blob import BlobProperties
-from azure.storage.blob.aio import BlobServiceClient, ContainerClient
+from azure.storage.blob.aio import BlobClient, BlobServiceClient, ContainerClient
 
 from shared.errors import TransientError
 from shared.stores.blob import quoted, service_clock
@@ -47,17 +50,13 @@ class Copies:
         self._container = container
         self._kept: datetime | None = None
         self._reading = asyncio.Lock()
+        self._versions = True
         self._may_delete = True
         self._may_purge = True
 
     async def any(self, name: str) -> bool:
         """Whether the account keeps a version of this name. Raises AzureError."""
-        try:
-            return any(each.version_id for each in await self._listed(name))
-        except HttpResponseError as error:
-            if error.status_code in _REFUSED and error.status_code != _NO_PERMISSION:
-                return False  # such as an account with a hierarchical namespace: it has no versions
-            raise
+        return any(each.version_id for each in await self._listed(name))
 
     async def erase(self, name: str, etag: str, went: Went) -> Literal["deleted", "missing"] | Recoverable:
         """Erase every copy that is no newer than the version `etag`, and say what became of the blob by that.
@@ -76,6 +75,24 @@ class Copies:
             return "deleted"
         return max(left, key=_far)
 
+    async def erase_behind(
+        self, name: str, etag: str, version: str | None, holds: Callable[[BlobClient], Awaitable[bool]]
+    ) -> Recoverable | None:
+        """Erase what the overwrite of the version `etag` left, and all that is older; tell what stays, None: nothing.
+
+        `version` is the id of the version that the overwrite made, where it made one and that is known. A snapshot that
+        may be older or newer goes if it `holds` what was to go; nothing is known of a soft-deleted one, which stays
+        its days. Raises AzureError for a copy that gave no answer; the same call can be repeated.
+        """
+        older, unsure = _behind(await self._listed(name), etag, version)
+        ends = [await self._end(name, copy) for copy in older]
+        for copy in unsure:
+            if copy.days is not None:
+                ends.append(Recoverable(until=await self._now() + timedelta(days=copy.days + 1)))
+            elif await holds(self._container.get_blob_client(name, snapshot=copy.moment)):
+                ends.append(await self._end(name, copy))
+        return max((end for end in ends if end is not None), key=_far, default=None)
+
     async def kept_until(self) -> datetime:
         """When soft delete lets go, at the latest, of what was deleted before this call."""
         async with self._reading:
@@ -88,11 +105,17 @@ class Copies:
     async def _listed(self, name: str) -> list[BlobProperties]:
         """Everything under exactly this name, from old to new."""
         found = []
-        include = ["versions", "snapshots", "deleted"]
-        async for each in self._container.list_blobs(name_starts_with=name, include=include, results_per_page=100):
-            if each.name != name:  # the name itself sorts before all that it begins
-                break
-            found.append(each)
+        include = ["versions", "snapshots", "deleted"] if self._versions else ["snapshots"]
+        try:
+            async for each in self._container.list_blobs(name_starts_with=name, include=include, results_per_page=100):
+                if each.name != name:  # the name itself sorts before all that it begins
+                    break
+                found.append(each)
+        except HttpResponseError as error:
+            if not self._versions or error.status_code not in _REFUSED or error.status_code == _NO_PERMISSION:
+                raise
+            self._versions = False  # such as an account with a hierarchical namespace: it keeps no overwritten blobs
+            return await self._listed(name)
         return found
 
     async def _end(self, name: str, copy: _Copy) -> Recoverable | None:
@@ -162,6 +185,20 @@ def _chosen(listed: Sequence[BlobProperties], etag: str, went: Went) -> list[_Co
         return []
     snapshots = [] if current else [each for each in listed if each.snapshot]
     return [_copy(each) for each in (*snapshots, *versions)]
+
+
+def _behind(listed: Sequence[BlobProperties], etag: str, version: str | None) -> tuple[list[_Copy], list[_Copy]]:
+    """The copies no newer than the version `etag` or before `version`, the last one last; and the unsure snapshots.
+
+    A version's id is when it was written, a snapshot's when it was taken: both sort by time, in one order.
+    """
+    kept = [each for each in listed if (each.version_id or each.snapshot) and not _is_current(each)]
+    kept.sort(key=lambda each: _copy(each).moment)
+    last = max((n for n, each in enumerate(kept) if quoted(each.etag) == etag), default=-1)
+    if version is not None:
+        before = sum(_copy(each).moment < version for each in kept)
+        return [_copy(each) for each in kept[: max(last + 1, before)]], []
+    return [_copy(each) for each in kept[: last + 1]], [_copy(each) for each in kept[last + 1 :] if each.snapshot]
 
 
 def _is_current(blob: BlobProperties) -> bool:

@@ -1,8 +1,14 @@
 """Logs in Blob storage of which a visit's lines go, and the rest stays: a blob an hour (or day), JSON lines.
 
 Only the blobs that can hold such lines are read. A blob whose hour is not over is still written to: it is reported and
-left alone. Lines go by one conditional write of the whole blob, so that a crash loses nobody else's: it happened, or it
-did not. The blob's type, headers and metadata stay, its index tags do not.
+left alone, as is one too large to be read whole. Lines go by one conditional write of the whole blob, so that a crash
+loses nobody else's: it happened, or it did not. The blob's type, headers and metadata stay, and its index tags where
+the identity may read them.
+
+The account may keep the blob as it was, lines included: as a version, a snapshot, or under soft delete. After the
+write these copies go too, or the answer tells until when they stay (`blob_versions`). A repeat after a crash between
+the two finds no line, goes on with the copies, and answers "missing". Whether a line is `there` is asked of the blob as
+it is, as of a blob that was deleted: a copy that is left is no record, and goes with the blob when its period is over.
 
 The service changes no blob's type: an append blob cannot be replaced so (409 InvalidBlobType), unless the account has a
 hierarchical namespace. The answer is "blob-type" then, and its lines go with the blob.
@@ -26,13 +32,16 @@ from shared.model import Action, Locator, Record, Scope
 from shared.policy import Category
 from shared.policy_terms import BlobStore, Line
 from shared.stores.blob import asked_to_wait, code_of, quoted, translate
+from shared.stores.blob_versions import Copies
 from shared.stores.concurrency import bounded
 from shared.stores.interface import Answer, NoAnswer, Page
-from shared.stores.lines import NOT_OVER, UNREADABLE, Searched, Visit, search, visit_of
+from shared.stores.lines import NOT_OVER, TOO_LARGE, UNREADABLE, Searched, Visit, search, visit_of
 from shared.stores.reading import whose
 from shared.stores.walker import OUTSIDE, Walk
 
 ASTRAY = timedelta(hours=1)  # a line may stand in a blob this far from its time: it is written when the answer is sent
+LARGEST = 64 * 2**20  # bytes of a log that is read: `concurrency` of them are in memory at once, each up to three times
+_NO_PERMISSION = 403
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +65,16 @@ class _Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class LineLogs:
-    """The logs of one account. `finders` says, by category, which properties of a line tell address and time."""
+    """The logs of one account. `finders` says, by category, which properties of a line tell address and time.
+
+    A log of more than `largest` bytes is reported, and left alone.
+    """
 
     service: BlobServiceClient
     account: str
     concurrency: int
     finders: Mapping[str, Line] = field(default_factory=dict)
+    largest: int = LARGEST
 
     async def of_scope(
         self, category: Category, store: BlobStore, scope: Scope, *, now: datetime, size: int
@@ -81,19 +94,26 @@ class LineLogs:
         )
         try:
             leaves, strange = await walk.leaves()
-            listed = [blob.name async for page in walk.pages(leaves) for blob in page]
+            listed = {blob.name: blob.size async for page in walk.pages(leaves) for blob in page}
         except AzureError as error:
             raise translate(error) from None
         strange[OUTSIDE] += sum(store.layout.match(name) is None for name in listed)
+        wanted = [name for name in listed if walk.may_hold(name)]
+        names = [name for name in wanted if listed[name] <= self.largest]
+        strange[TOO_LARGE] += len(wanted) - len(names)
         yield Page(records=(), cursor="", strange=+strange)
-        names = [name for name in listed if walk.may_hold(name)]
         for start in range(0, len(names), size):
             yield await self._page(asked, names[start : start + size])
 
     async def delete(self, records: Sequence[Record], leaver: Scope | None) -> list[Answer]:
         """Take the visit's lines out of each record's blob; answers are in the order of `records`."""
         visit = visit_of(leaver)
-        jobs = [self._leave(record, self._finder(record.category), visit) for record in records]
+        places = {record.locator.container for record in records}
+        copies = {place: Copies(self.service, self.service.get_container_client(place)) for place in places}
+        jobs = [
+            self._leave(record, self._finder(record.category), visit, copies[record.locator.container])
+            for record in records
+        ]
         return await bounded(jobs, self.concurrency)
 
     async def there(self, records: Sequence[Record], leaver: Scope | None) -> list[bool | NoAnswer]:
@@ -141,29 +161,51 @@ class LineLogs:
             action=Action.LEAVE,
         )
 
-    async def _leave(self, record: Record, finder: Line, visit: Visit) -> Answer:
-        """No line of the visit left, or no blob: "missing", as after an attempt whose answer was lost."""
-        blob = self._blob(record)
+    async def _leave(self, record: Record, finder: Line, visit: Visit, copies: Copies) -> Answer:
+        """Take the lines out of the blob, then out of what the account keeps of it.
+
+        A crash between the two leaves copies, which the repeat erases.
+        """
+
+        async def holds(snapshot: BlobClient) -> bool:
+            log = await _read(snapshot, finder, visit)
+            return bool(log and log.searched.taken)
+
         try:
-            log = await _read(blob, finder, visit)
-            if log is None or not log.searched.taken:
-                return "missing"
-            if quoted(log.about.etag) != record.etag:
-                return "changed"
-            await blob.upload_blob(
+            said, version = await self._rewrite(record, finder, visit)
+            if said not in {"left", "missing"}:
+                return said
+            kept = await copies.erase_behind(record.locator.key, record.etag, version, holds)
+        except AzureError as error:
+            return NoAnswer(retry_after=asked_to_wait(error))
+        return kept if kept is not None and said == "left" else said
+
+    async def _rewrite(self, record: Record, finder: Line, visit: Visit) -> tuple[Answer, str | None]:
+        """Write the blob without the lines; the answer, and the id of the version that was made, if one was.
+
+        No line of the visit left, or no blob: "missing", as after an attempt whose answer was lost. Raises AzureError.
+        """
+        blob = self._blob(record)
+        log = await _read(blob, finder, visit)
+        if log is None or not log.searched.taken:
+            return "missing", None
+        if quoted(log.about.etag) != record.etag:
+            return "changed", None
+        tags = await _tags(blob) if log.about.tag_count else None
+        try:
+            written = await blob.upload_blob(
                 log.searched.rest,
                 overwrite=True,
                 etag=record.etag,
                 match_condition=MatchConditions.IfNotModified,
                 metadata=log.about.metadata,
                 content_settings=_headers(log.about),
+                tags=tags,
                 timeout=60,
             )
         except HttpResponseError as error:
-            return await self._refused(error, blob, finder, visit)
-        except AzureError as error:
-            return NoAnswer(retry_after=asked_to_wait(error))
-        return "left"
+            return await self._refused(error, blob, finder, visit), None
+        return "left", written.get("version_id")
 
     async def _refused(self, error: HttpResponseError, blob: BlobClient, finder: Line, visit: Visit) -> Answer:
         code = code_of(error)
@@ -177,10 +219,7 @@ class LineLogs:
             case 409 if code == "InvalidBlobType":
                 return "blob-type"
             case 412:  # another version: somebody else's, or ours, whose answer was lost
-                try:
-                    log = await _read(blob, finder, visit)
-                except AzureError as second:
-                    return NoAnswer(retry_after=asked_to_wait(second))
+                log = await _read(blob, finder, visit)
                 return "changed" if log and log.searched.taken else "missing"
             case _:
                 return NoAnswer(retry_after=asked_to_wait(error))
@@ -207,6 +246,16 @@ async def _read(blob: BlobClient, finder: Line, visit: Visit) -> _Log | None:
         raise  # such as a container that is not there: a wrong setting proves nothing
     searched = await asyncio.to_thread(search, data, finder, visit)  # a long log must not hold up the others
     return _Log(about=answer.properties, searched=searched)
+
+
+async def _tags(blob: BlobClient) -> dict[str, str] | None:
+    """The blob's index tags; None where the identity may not read them: the lines go all the same."""
+    try:
+        return await blob.get_blob_tags(timeout=60)
+    except HttpResponseError as error:
+        if error.status_code == _NO_PERMISSION:
+            return None
+        raise
 
 
 def _over(asked: _Asked, name: str) -> bool:

@@ -18,6 +18,7 @@ from shared.policy_terms import Line
 
 UNREADABLE = "line cannot be read"
 NOT_OVER = "hour is still being written"
+TOO_LARGE = "log is too large to be searched"
 
 
 @dataclass(frozen=True, kw_only=True)

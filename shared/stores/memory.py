@@ -1,7 +1,8 @@
 """An ObjectStore in memory, with fault switches: the fake that passes the adapters' contract suite.
 
 A fault is armed for one write: it fails unapplied (the store did nothing) or applied (the store did it, the answer was
-lost); both raise TransientError, as a lost connection does.
+lost); both raise TransientError, as a lost connection does. Refused with ValueError: a name or metadata that Blob
+storage does not take.
 """
 
 from __future__ import annotations
@@ -26,6 +27,28 @@ class Fault:
     applied: bool
     nth: int = 1
     name: str = ""
+
+
+LONGEST_NAME = 1024
+MOST_METADATA = 8 * 1024  # bytes, names and values together
+
+
+def _refuse(name: str, metadata: Mapping[str, str]) -> None:
+    """Refuse what Blob storage refuses, or takes otherwise than it was meant: raise ValueError, for it is a bug.
+
+    https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
+    """
+    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable() or "\\" in name or name.endswith((".", "/")):
+        raise ValueError("no name of a blob")
+    if any(part in ("", ".", "..") for part in name.split("/")):  # a client takes such a path apart
+        raise ValueError("no name of a blob: a part of it is empty, or goes elsewhere")
+    for key, value in metadata.items():
+        if not (key.isascii() and key.isidentifier()):
+            raise ValueError("no name of metadata: letters, digits and underscores")
+        if not (value.isascii() and value.isprintable() and value == value.strip()):
+            raise ValueError("no value of metadata: a header is printable ASCII, and is trimmed")
+    if sum(len(key) + len(value) for key, value in metadata.items()) > MOST_METADATA:
+        raise ValueError("too much metadata")
 
 
 class MemoryObjects:
@@ -83,6 +106,7 @@ class MemoryObjects:
                 yield self._objects[name]
 
     async def _put(self, name: str, data: bytes, metadata: Mapping[str, str] | None) -> str:
+        _refuse(name, metadata or {})
         etag = f'"{next(self._etags)}"'
         self._objects[name] = Stored(
             name=name, data=bytes(data), etag=etag, modified=await self.now(), metadata=dict(metadata or {})

@@ -166,7 +166,7 @@ def test_what_is_not_modelled_is_refused_with_a_text(container: ContainerClient)
     calls = [
         (blob.set_blob_metadata, ({"a": "b"},)),
         (blob.set_blob_tags, ({"a": "b"},)),
-        (blob.download_blob, ()),
+        (blob.download_blob, (1, 1)),
         (container.set_container_metadata, ({"a": "b"},)),
         (container.upload_blob, ("b", b"1", "AppendBlob")),
         (lambda: list(container.list_blobs(include=["tags"])), ()),

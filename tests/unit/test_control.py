@@ -8,6 +8,7 @@ from orders import LOG, approve, order, pause, resume, rows, told
 from promises import assert_whole
 from world import LINES, World
 
+from shared import messages
 from shared.audit import EventType
 from shared.messages import MessageError
 from shared.plan import Caps, Paused, Queue, Start, Unapproved, Wait
@@ -60,6 +61,19 @@ async def test_a_run_that_finds_more_than_its_cap_queues_nothing_and_asks(world:
     assert (await current(world)).run == run.run, "no later run overtakes it"
     [alarm] = [line for line in LINES.texts if line.startswith("ALARM")]
     assert alarm.startswith(f"ALARM run {run.run} found more than its cap of 3")
+
+
+async def test_an_order_to_sweep_a_run_that_nobody_approved_deletes_nothing(world: World):
+    await tick(world)
+    run = (await current(world)).run
+    body = messages.slice_order(category=LOG, run=run, number=0, attempt=1, hop=0)
+    await world.queues["sweeps"].send(body, message_id="forged")
+    await world.deliver("sweeps")
+    assert len(world.keys(LOG)) == 5
+    assert [line for line in LINES.texts if line.startswith("ALARM an order to sweep")]
+    await approve(world, run)
+    await world.rest()
+    assert world.keys(LOG) == []
 
 
 async def test_the_event_of_a_run_that_asks_is_posted_before_anybody_approves(world: World):
