@@ -34,7 +34,7 @@ class Settings:
     lifecycle: list[dict[str, object]] = field(default_factory=list)
     refused: dict[str, int] = field(default_factory=dict)
 
-    def check(self) -> None:
+    def __post_init__(self) -> None:
         """Refuse what the service does not allow together: raise ValueError."""
         if self.restore_days is not None:
             if not (self.versioning and self.change_feed and (self.soft_delete_days or 0) > self.restore_days):
@@ -96,7 +96,6 @@ class Account:
     def __init__(self, name: str = "fakeaccount", settings: Settings | None = None) -> None:
         self.name = name
         self.settings = settings or Settings()
-        self.settings.check()
         self.containers: dict[str, Container] = {}
         self.requests: list[str] = []
         """What was asked, `METHOD comp`: for tests that count."""
@@ -158,10 +157,14 @@ class Account:
         return blob.base
 
     def snapshot(self, container: str, name: str) -> Copy:
-        """Take a snapshot."""
+        """Take a snapshot. Where there are versions that makes a new one too, of the same content."""
         blob = self.blob(container, name)
-        taken = replace(_there(blob.base), snapshot=self._moment(), version=None, lease=None)
+        base = _there(blob.base)
+        taken = replace(base, snapshot=self._moment(), version=None, lease=None)
         blob.snapshots.append(taken)
+        if self.settings.versioning:
+            self._set_aside(blob, replace(base, lease=None))
+            blob.base = replace(base, version=self._moment())
         return taken
 
     def lease(self, container: str, name: str, lease: str) -> None:

@@ -135,7 +135,8 @@ class BlobServer:
                 )
                 return Answer(status=200, headers={_HEADERS[tag]: value for tag, value in listed})
             case "GET", "list":
-                self._may("list-versions" if "versions" in query.get("include", "") else "list")
+                include = query.get("include", "").split(",")
+                self._may(next((f"list-{kind}" for kind in ("versions", "deleted") if kind in include), "list"))
                 return _xml(blob_listing.blobs(self.account, name, query))
             case "POST", "batch":
                 return self._batch(name, headers, body)

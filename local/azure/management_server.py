@@ -4,6 +4,7 @@ It shows what the `Account` objects are set to, in the service's own JSON. Anyth
 and a text. https://learn.microsoft.com/rest/api/storagerp/, https://learn.microsoft.com/rest/api/cosmos-db-resource-provider/
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,9 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from local.azure.account import Account, RefusedError
+
+_SKIP = "$skipToken"
+_CONTAINER = re.compile(r"[a-z0-9$](-?[a-z0-9]){2,62}")
 
 CONTINUOUS_7 = {"type": "Continuous", "continuousModeProperties": {"tier": "Continuous7Days"}}
 CONTINUOUS_30 = {"type": "Continuous", "continuousModeProperties": {"tier": "Continuous30Days"}}
@@ -37,7 +41,7 @@ def lifecycle_rule(name: str, *, prefixes: list[str], enabled: bool = True, **ac
 class Subscription:
     """What the subscription holds. `cosmos` is by account name: (document endpoint, backup policy).
 
-    `refused` is the status that every read answers, such as 403; None: it is answered.
+    `refused` is the status that every read answers whose path has `refused_at`, such as 403; None: all are answered.
     """
 
     id: str = "11111111-2222-3333-4444-555555555555"
@@ -45,6 +49,7 @@ class Subscription:
     storage: list[Account] = field(default_factory=list)
     cosmos: dict[str, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)
     refused: int | None = None
+    refused_at: str = ""
 
 
 class ManagementServer:
@@ -57,36 +62,40 @@ class ManagementServer:
         """Answer one request."""
         request = Request(scope, receive)
         try:
-            response = JSONResponse(self._answer(request.method, request.url.path, dict(request.query_params)))
+            response = JSONResponse(self._answer(request, dict(request.query_params)))
         except RefusedError as error:
             body = {"error": {"code": error.code, "message": error.text}}
             response = JSONResponse(body, status_code=error.status)
         await response(scope, receive, send)
 
-    def _answer(self, method: str, path: str, query: Mapping[str, str]) -> Any:
-        here = self.subscription
-        if here.refused is not None:
+    def _answer(self, request: Request, query: Mapping[str, str]) -> Any:
+        here, method, path = self.subscription, request.method, request.url.path
+        if here.refused is not None and here.refused_at in path:
             raise RefusedError(here.refused, "AuthorizationFailed", "refused for the test")
-        if method != "GET" or set(query) != {"api-version"}:
+        if method != "GET" or set(query) - {_SKIP} != {"api-version"}:
             raise RefusedError(501, "NotModelled", f"{method} with {sorted(query)}")
         match path.strip("/").split("/"):
             case ["subscriptions", here.id, "providers", provider, kind]:
-                return self._list(provider, kind)
+                return _page(request, self._list(provider, kind))
             case ["subscriptions", here.id, "resourceGroups", group, "providers", provider, kind, *rest]:
                 if group != here.group:
                     raise RefusedError(404, "ResourceGroupNotFound")
-                return self._list(provider, kind) if not rest else self._one(provider, kind, *rest)
+                if not rest:
+                    return _page(request, self._list(provider, kind))
+                return self._one(provider, kind, *rest)
             case ["subscriptions", other, *_] if other != here.id:
                 raise RefusedError(404, "SubscriptionNotFound")
         raise RefusedError(501, "NotModelled", path)
 
-    def _list(self, provider: str, kind: str) -> Any:
-        listed: list[dict[str, Any]]
+    def _list(self, provider: str, kind: str) -> list[dict[str, Any]]:
         match provider, kind:
             case "Microsoft.Storage", "storageAccounts":
-                listed = [{"id": self._id(provider, kind, a.name), "name": a.name} for a in self.subscription.storage]
+                return [
+                    {"id": self._id(provider, kind, a.name), "name": a.name, "properties": _endpoints(a.name)}
+                    for a in self.subscription.storage
+                ]
             case "Microsoft.DocumentDB", "databaseAccounts":
-                listed = [
+                return [
                     {
                         "id": self._id(provider, kind, name),
                         "name": name,
@@ -96,7 +105,6 @@ class ManagementServer:
                 ]
             case _:
                 raise RefusedError(501, "NotModelled", f"{provider}/{kind}")
-        return {"value": listed}
 
     def _id(self, provider: str, kind: str, name: str) -> str:
         group = f"/subscriptions/{self.subscription.id}/resourceGroups/{self.subscription.group}"
@@ -116,8 +124,21 @@ class ManagementServer:
                     raise RefusedError(404, "ManagementPolicyNotFound")
                 return {"properties": {"policy": {"rules": account.settings.lifecycle}}}
             case ["blobServices", "default", "containers", container]:
+                if not _CONTAINER.fullmatch(container):
+                    raise RefusedError(400, "InvalidResourceName")
                 return {"properties": _container(account, container)}
         raise RefusedError(501, "NotModelled", "/".join(rest))
+
+
+def _page(request: Request, listed: list[dict[str, Any]]) -> dict[str, Any]:
+    """One account a page, so that whoever reads the first page alone is found out."""
+    at = int(request.query_params.get(_SKIP, 0))
+    more = {"nextLink": str(request.url.include_query_params(**{_SKIP: at + 1}))} if at + 1 < len(listed) else {}
+    return {"value": listed[at : at + 1], **more}
+
+
+def _endpoints(name: str) -> dict[str, Any]:
+    return {"primaryEndpoints": {"blob": f"https://{name}.z1.blob.storage.azure.net/"}}
 
 
 def _blob_service(account: Account) -> dict[str, Any]:

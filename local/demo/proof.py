@@ -60,7 +60,7 @@ async def count_stage(
         )
         cells.append((row.category, *(f"{number:,}" for number in numbers)))
     show.table(
-        ("category", "seeded", "expired", "erased", "kept", "blocked", "left over", "wrongly gone"), cells, numbers=True
+        ("category", "seeded", "expired", "erased", "kept", "blocked", "left", "lost"), cells, numbers=True
     )
     left_over, wrongly_gone = sum(row.left_over for row in rows), sum(row.wrongly_gone for row in rows)
     show.expect(f"left over: {left_over}", held=left_over == 0)

@@ -107,6 +107,19 @@ def test_only_what_is_soft_deleted_goes_for_good_and_only_where_the_account_allo
     assert entries(container) == []
 
 
+def test_settings_that_the_service_does_not_allow_together_are_refused() -> None:
+    with pytest.raises(ValueError, match="point-in-time"):
+        Settings(soft_delete_days=7, restore_days=6)
+    with pytest.raises(ValueError, match="hierarchical"):
+        Settings(versioning=True, hierarchical=True)
+
+
+def test_a_snapshot_of_a_versioned_blob_makes_a_version_too(account: Account, container: ContainerClient) -> None:
+    account.settings = Settings(versioning=True)
+    container.upload_blob("a", b"1").create_snapshot()
+    assert entries(container) == [("a", True, False), ("a", True, False), ("a", False, False)]
+
+
 def test_the_current_version_cannot_be_deleted_by_its_id(account: Account, container: ContainerClient) -> None:
     account.settings = Settings(versioning=True)
     blob = container.upload_blob("a", b"1")

@@ -108,7 +108,8 @@ def test_an_account_that_deletes_for_good_is_fine(cloud: Cloud) -> None:
         "a deleted blob is gone",
         "a promise of 7 d is really: 7 d",
         "",
-        "fine: deleted is deleted here",
+        "fine: by its settings, deleted is deleted here",
+        "not read: backup vaults, object replication",
     ]
 
 
@@ -158,6 +159,7 @@ def test_an_account_that_refuses_everything_is_unknown_and_never_fine(cloud: Clo
     code, out, _ = cloud.of_account(*cloud.management)
     assert code == 1
     assert out.count("403") == 3
+    assert "whether a deleted blob is gone could not be read" in out
     assert "do: grant Storage Blob Data Reader on the account" in out
 
 

@@ -12,6 +12,9 @@ import pytest
 from azure.cosmos import PartitionKey
 from azure.storage.blob.aio import BlobServiceClient
 from record_stores import CosmosShelf, connection
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 from local.azure.account import Account, Container, Settings
 from local.azure.blob_server import BlobServer
@@ -28,8 +31,8 @@ from local.processes import Process, free_port
 from local.servers import Ports, settings
 from shared.errors import ConfigError, TransientError
 from shared.posture import read_cosmos, wiring
-from shared.posture.management import NO_SUBSCRIPTION, Management
-from shared.posture.read_blob import read_account
+from shared.posture.management import NO_SUBSCRIPTION, NOT_SIGNED_IN, Management
+from shared.posture.read_blob import account_of, read_account
 from shared.posture.settings import (
     BlobAccount,
     ChangeFeed,
@@ -139,16 +142,20 @@ async def test_copies_are_counted_among_the_first_entries_of_a_listing(cloud: Cl
     account.delete_copy("pictures", "a", which="version", moment=old.version or "", permanent=False)
     container = (await cloud.read()).containers["pictures"]
     assert not isinstance(container, Unknown)
-    assert container.seen == Seen(entries=6, versions=2, orphans=1, snapshots=1, deleted=1)
+    assert container.seen == Seen(entries=7, versions=3, orphans=1, snapshots=1, deleted=1)
     container = (await cloud.read(look=2)).containers["pictures"]
     assert not isinstance(container, Unknown)
-    assert container.seen == Seen(entries=2, versions=1, orphans=1, deleted=1, complete=False)
+    assert container.seen == Seen(entries=2, versions=1, deleted=1, complete=False), "the current blob comes next"
 
 
 async def test_an_account_with_a_hierarchical_namespace_is_listed_without_versions(cloud: Cloud) -> None:
     cloud.account.settings = Settings(hierarchical=True, soft_delete_days=7)
     cloud.account.containers = {"pictures": Container()}
     cloud.account.put("pictures", "a", b"1")
+    container = (await cloud.read("pictures")).containers["pictures"]
+    assert not isinstance(container, Unknown)
+    assert container.seen == Seen(entries=1)
+    cloud.account.settings.refused["list-deleted"] = 409
     container = (await cloud.read("pictures")).containers["pictures"]
     assert not isinstance(container, Unknown)
     assert container.seen == Seen(entries=1)
@@ -159,6 +166,22 @@ async def test_immutability_without_the_management_api_has_unknown_days(cloud: C
     container = (await cloud.read("pictures")).containers["pictures"]
     assert not isinstance(container, Unknown)
     assert (container.immutability, container.version_level) == (Immutability(days=None), True)
+
+
+async def test_immutability_that_the_management_api_refuses_to_tell_is_unknown_with_its_reason(cloud: Cloud) -> None:
+    cloud.account.containers = {"pictures": Container(immutable_days=9)}
+    cloud.subscription.refused, cloud.subscription.refused_at = 403, "/containers/"
+    container = (await cloud.read("pictures", management=cloud.management())).containers["pictures"]
+    assert not isinstance(container, Unknown)
+    assert isinstance(container.immutability, Unknown)
+    assert "403" in container.immutability.why
+
+
+async def test_containers_that_the_account_refuses_to_list_leave_its_settings_known(cloud: Cloud) -> None:
+    cloud.account.settings = Settings(versioning=True, refused={"list-containers": 403})
+    found = await cloud.read(management=cloud.management())
+    assert found.settings.versioning is True
+    assert isinstance(found.containers["*"], Unknown)
 
 
 @pytest.mark.parametrize(
@@ -221,6 +244,32 @@ async def test_an_account_that_the_subscription_has_not_is_unknown(cloud: Cloud)
     assert "no such account" in found.versioning.why
 
 
+async def test_an_account_is_found_by_the_host_of_its_blobs_too(cloud: Cloud) -> None:
+    cloud.account.settings = Settings(versioning=True)
+    async with BlobServiceClient("https://shopdata.z1.blob.storage.azure.net") as service:
+        assert account_of(service) == "shopdata.z1.blob.storage.azure.net"
+        found = await cloud.management().storage(account_of(service), [])
+    assert found.versioning is True
+
+
+async def test_without_a_sign_in_all_is_unknown_and_the_identity_that_is_named_was_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str | None] = []
+
+    async def identities(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.append(Request(scope).query_params.get("client_id"))
+        await JSONResponse({"error": "no such identity"}, status_code=400)(scope, receive, send)
+
+    with serving(identities) as url:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", url)
+        monkeypatch.setenv("IDENTITY_HEADER", "local")
+        monkeypatch.setenv("AZURE_CLIENT_ID", "identity-1")
+        found = await wiring.read_any("shopdata", secret=False, management=None, look=1)
+    assert found.settings.soft_delete == found.containers["*"] == NOT_SIGNED_IN
+    assert set(asked) == {"identity-1"}
+
+
 async def test_azurite_has_nothing_to_ask_the_management_api_about(azurite: Process) -> None:
     account = settings(Ports(blob=azurite.program.port))["BLOB_BACKUP"]
     async with BlobServiceClient.from_connection_string(account) as service:
@@ -251,12 +300,22 @@ async def test_servers_that_are_away_are_transient_errors(cloud: Cloud) -> None:
         (periodic(minutes=240, hours=8), Periodic(interval=timedelta(hours=4), retention=timedelta(hours=8))),
     ],
 )
-async def test_the_backup_of_the_account_at_an_endpoint_is_read(cloud: Cloud, backup: Any, read: Any) -> None:
+@pytest.mark.parametrize("endpoint", ["https://shop.documents.azure.com:443/", "https://Shop.documents.azure.com"])
+async def test_the_backup_of_the_account_at_an_endpoint_is_read(
+    cloud: Cloud, endpoint: str, backup: Any, read: Any
+) -> None:
     cloud.subscription.cosmos = {
         "other": ("https://other.documents.azure.com:443/", CONTINUOUS_7),
         "shop": ("https://shop.documents.azure.com:443/", backup),
     }
-    assert await cloud.management().backup("https://shop.documents.azure.com:443/") == read
+    assert await cloud.management().backup(endpoint) == read
+
+
+async def test_a_backup_that_is_being_changed_to_another_kind_is_unknown(cloud: Cloud) -> None:
+    changing = {"migrationState": {"status": "InProgress", "targetType": "Continuous"}}
+    backup = {**periodic(minutes=240, hours=8), **changing}
+    cloud.subscription.cosmos = {"shop": ("https://shop.documents.azure.com:443/", backup)}
+    assert isinstance(await cloud.management().backup("https://shop.documents.azure.com:443/"), Unknown)
 
 
 async def test_a_backup_that_cannot_be_read_is_unknown(cloud: Cloud) -> None:
@@ -270,7 +329,7 @@ async def test_a_backup_that_cannot_be_read_is_unknown(cloud: Cloud) -> None:
     [
         (None, [{"ttl": 5}], CosmosContainer(default_ttl=None, own_ttl=False)),
         (3600, [], CosmosContainer(default_ttl=3600, own_ttl=False)),
-        (-1, [{}, {}], CosmosContainer(default_ttl=-1, own_ttl=False)),
+        (-1, [{}, {"ttl": -1}], CosmosContainer(default_ttl=-1, own_ttl=False)),
         (-1, [{}, {"ttl": 99999}], CosmosContainer(default_ttl=-1, own_ttl=True)),
     ],
 )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +13,8 @@ from azure.core.exceptions import ServiceResponseError
 from azure.core.pipeline.policies import AsyncHTTPPolicy
 from azure.storage.blob import BlobType, ContentSettings
 from azure.storage.blob.aio import BlobServiceClient
-from record_stores import Blobs, BlobShelf, MemoryShelf, all_of, blob_category, log_category
+from record_stores import Blobs, BlobShelf, all_of, blob_category, log_category
+from web_log import ME, OTHER, VISIT, a_visit, at, lines, named
 
 from local import servers
 from local.processes import free_port
@@ -23,9 +23,10 @@ from shared.model import Action, Record, Scope, ScopeKind
 from shared.policy import Category
 from shared.stores.blob import retry_policy
 from shared.stores.interface import NoAnswer
-from shared.stores.memory_records import MemoryRecords
+from shared.stores.line_logs import LineLogs
 
 pytest_plugins = ["record_store_fixture"]
+
 
 @pytest.fixture
 def logs(blobs: Blobs) -> Blobs:
@@ -137,7 +138,7 @@ async def test_the_hour_that_is_still_being_written_is_reported_and_left_alone(l
 
 async def test_blobs_outside_the_layout_are_left_alone(logs: Blobs) -> None:
     category = await three_hours(logs)
-    await logs.write(category, f"{DAY:%Y-%m-%d}/notes.txt", lines((at(10, 5), ME)))
+    await logs.write(category, "2026-03-01/notes.txt", lines((at(10, 5), ME)))
     found = await all_of(logs, category, VISIT)
     assert sorted(record.locator.key for record in found) == [named(at(10)), named(at(11))]
 
@@ -185,21 +186,54 @@ async def found_in(shelf: BlobShelf) -> tuple[Category, list[Record]]:
     return category, await all_of(shelf, category, VISIT)
 
 
-async def test_headers_and_metadata_stay(azurite_blobs: BlobShelf) -> None:
+async def test_headers_metadata_and_index_tags_stay(azurite_blobs: BlobShelf) -> None:
     category = log_category(azurite_blobs)
     await azurite_blobs.client.upload_blob(
         named(at(10)),
         lines((at(10, 5), ME)),
         metadata={"server": "web1"},
+        tags={"site": "shop"},
         content_settings=ContentSettings(content_type="application/x-ndjson", cache_control="no-store"),
     )
     await azurite_blobs.records.delete(await all_of(azurite_blobs, category, VISIT), leaver=VISIT)
-    about = await azurite_blobs.client.get_blob_client(named(at(10))).get_blob_properties()
+    blob = azurite_blobs.client.get_blob_client(named(at(10)))
+    about = await blob.get_blob_properties()
+    assert await blob.get_blob_tags() == {"site": "shop"}
     assert about.metadata == {"server": "web1"}
     assert (about.content_settings.content_type, about.content_settings.cache_control) == (
         "application/x-ndjson",
         "no-store",
     )
+
+
+class NoTags(AsyncHTTPPolicy[Any, Any]):
+    """Refuses to read tags, as to an identity whose role is for blobs alone."""
+
+    async def send(self, request: Any) -> Any:
+        asked = "comp=tags" in request.http_request.url
+        response = await self.next.send(request)
+        if asked:
+            response.http_response.status_code = 403
+        return response
+
+
+async def test_tags_that_may_not_be_read_keep_no_line(azurite_blobs: BlobShelf, azurite: Any) -> None:
+    category = log_category(azurite_blobs)
+    await azurite_blobs.client.upload_blob(named(at(10)), lines((at(10, 5), ME)), tags={"site": "shop"})
+    found = await all_of(azurite_blobs, category, VISIT)
+    async with a_service(azurite, _additional_pipeline_policies=[NoTags()]) as service:
+        assert await replace(azurite_blobs.records, service=service).delete(found, leaver=VISIT) == ["left"]
+    assert await azurite_blobs.data(category, named(at(10))) == b""
+
+
+async def test_a_log_too_large_to_be_read_is_reported_and_left_alone(azurite_blobs: BlobShelf) -> None:
+    category = await three_hours(azurite_blobs)
+    await azurite_blobs.write(category, named(at(10)), lines(*[(at(10, 5), ME)] * 20))
+    store = azurite_blobs.records
+    logs = LineLogs(service=store.service, account="data", concurrency=2, finders=store.lines, largest=1000)
+    pages = [page async for page in logs.of_scope(category, category.store, VISIT, now=at(100), size=10)]
+    assert [record.locator.key for page in pages for record in page.records] == [named(at(11))]
+    assert [dict(page.strange) for page in pages if page.strange] == [{"log is too large to be searched": 1}]
 
 
 async def test_an_append_blob_that_the_service_does_not_replace_is_of_the_wrong_type_and_stays(

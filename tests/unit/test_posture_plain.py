@@ -6,7 +6,15 @@ from datetime import UTC, datetime, timedelta
 from shared.period import Period
 from shared.posture.effects import END
 from shared.posture.plain import Plain, describe
-from shared.posture.settings import BlobAccount, BlobContainer, Immutability, Seen, StorageSettings, Unknown
+from shared.posture.settings import (
+    BlobAccount,
+    BlobContainer,
+    Immutability,
+    LifecycleRule,
+    Seen,
+    StorageSettings,
+    Unknown,
+)
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 WEEK = Period.parse("P7D")
@@ -40,6 +48,18 @@ def test_a_container_that_differs_is_said_apart() -> None:
     found = told(replace(CLEAN, soft_delete=7), plain=CONTAINER, held=held, worm=worm)
     assert (found.really, found.apart) == ("14 d", {"held": "no end", "worm": "16 d"})
     assert [finding.where for finding in found.findings] == ["shop", "shop/held", "shop/worm"]
+
+
+def test_a_lifecycle_rule_is_noted_where_no_sweep_of_ours_deletes() -> None:
+    rule = LifecycleRule(name="old", prefixes=(), deletes=frozenset({"base"}))
+    found = told(replace(CLEAN, lifecycle=(rule,)), a=CONTAINER)
+    assert ([finding.kind for finding in found.findings], found.fine) == (["note"], True)
+
+
+def test_a_promise_in_months_stays_one() -> None:
+    account = BlobAccount(name="shop", settings=replace(CLEAN, soft_delete=7), containers={})
+    found = describe(account, Period.parse("P1M"), now=NOW)
+    assert (found.promised, found.really) == ("P1M", "P1M + 7 d")
 
 
 def test_what_could_not_be_read_makes_it_unsure() -> None:

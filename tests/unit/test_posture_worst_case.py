@@ -144,6 +144,16 @@ def test_immutability_no_longer_than_the_period_is_only_noted() -> None:
     assert (only(found).really, only(found).why, found.fine) == ("7 d 10 min", (), True)
 
 
+@pytest.mark.parametrize(("days", "kind"), [(28, None), (29, "breaks")])
+@pytest.mark.parametrize("now", [NOW, datetime(2026, 1, 31, tzinfo=UTC)])
+def test_a_month_is_measured_by_its_shortest_on_whatever_day_it_is_asked(
+    now: datetime, days: int, kind: str | None
+) -> None:
+    found = judge(policy(pictures(period="P1M")), blob(immutability=Immutability(days=days)), now=now)
+    assert only(found).kind == kind
+    assert only(found).really == ("P1M + PT10M" if kind is None else "P1M + PT10M + 1 d")
+
+
 def test_immutability_that_suits_one_rule_and_not_another_breaks() -> None:
     month = pictures(period="P30D").model_copy(update={"id": "month"})
     found = judge(policy(month, pictures()), blob(immutability=Immutability(days=20)), now=NOW)
@@ -217,7 +227,7 @@ def test_a_backup_that_the_policy_s_row_allows_is_noted(allowed: str, kind: str)
 
 
 def test_the_allowance_is_the_longest_rule_about_backups_and_none_without() -> None:
-    assert backup_allowance(policy(items(), backups("P10D"), backups("P2M")), NOW) == timedelta(days=61)
+    assert backup_allowance(policy(items(), backups("P10D"), backups("P2M")), NOW) == timedelta(days=59)
     assert backup_allowance(policy(items()), NOW) == timedelta()
 
 
