@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,7 @@ from cli import output, settings
 from shared.holds import Holds
 from shared.journal import Journals
 from shared.overdue import Overdue
-from shared.standing import CategoryStatus, Status, Waiting
+from shared.standing import CategoryStatus, HoldStatus, Status, Waiting
 from shared.status import Gathering
 
 if TYPE_CHECKING:
@@ -97,18 +98,34 @@ def _plain(value: Any) -> Any:
 
 def _show(found: Status) -> None:
     overdue = {each.category: each for each in found.look.categories} if found.look else {}
-    rows = [_cells(found, each, overdue) for each in found.categories]
+    fine = _own_and_fine(found)
+    rows = [_cells(found, each, overdue) for each in found.categories if each not in fine]
     output.table(("category", "last run", "expired", "overdue", "what became of them"), rows, right=("expired",))
     if found.planned:
         output.say(f"planned, not carried out yet: {len(found.planned)} (`retention plan` lists them)")
     output.say()
-    for name, text in _lines(found):
+    for name, text in (*_own(fine), *_lines(found)):
         output.say(f"{name:<12} {text}")
     output.say()
     if not found.attention:
         output.say("fine: nothing needs attention")
     for each in found.attention:
         output.say(f"ATTENTION {each.text} (#{each.see})")
+
+
+def _own_and_fine(found: Status) -> list[CategoryStatus]:
+    """The pipeline's own containers of which there is nothing to say: one line tells of them all."""
+    troubled = {each.category for each in found.attention}
+    return [each for each in found.categories if each.own and not each.strange and each.category not in troubled]
+
+
+def _own(fine: Sequence[CategoryStatus]) -> Iterator[tuple[str, str]]:
+    if fine:
+        became: Counter[str] = Counter()
+        for each in fine:
+            became.update(each.outcomes)
+        told = f"; their last runs: {output.counts(became)}" if became else ""
+        yield "our own", f"{output.many(len(fine), 'container')} of the pipeline's own, fine{told}"
 
 
 def _cells(found: Status, each: CategoryStatus, overdue: Mapping[str, Overdue]) -> tuple[str, ...]:
@@ -151,8 +168,7 @@ def _lines(found: Status) -> Iterator[tuple[str, str]]:
     late = [beat.name for beat in found.timers if beat.late]
     on_time = f"{len(found.timers) - len(late)} on time" if found.timers else "none has run yet"
     yield "timers", f"{on_time}, {len(late)} late: {', '.join(late)}" if late else on_time
-    holds = {"in place": found.holds.standing, "not in force yet": found.holds.pending, "ended": found.holds.ended}
-    yield "holds", output.counts({**holds, "unreadable": found.holds.unreadable})
+    yield "holds", _holds(found.holds)
     journals = (
         f"{_waiting(found, found.open)} open, {_waiting(found, found.settled)} settled and waiting for the ledger"
     )
@@ -171,6 +187,19 @@ def _lines(found: Status) -> Iterator[tuple[str, str]]:
     for log in found.logs:
         sealed = f"{output.number(log.sealed)} sealed, {output.number(log.published)} published"
         yield f"log {log.year}", log.wrong or f"{output.many(log.size, 'entry')}, {sealed}"
+
+
+def _holds(holds: HoldStatus) -> str:
+    return output.counts(
+        {
+            "in place": holds.standing,
+            "not in force yet": len(holds.pending),
+            "not known to be in force": holds.unknown,
+            "too late for some records": holds.too_late,
+            "ended": holds.ended,
+            "unreadable": holds.unreadable,
+        }
+    )
 
 
 def _looked(found: Status) -> str:

@@ -1,4 +1,9 @@
-"""The events that account for an intent: each record's outcome, under the pseudonyms of its scope's key."""
+"""The events that account for an intent: each record's outcome, under pseudonyms of the right key.
+
+What a request does is told under the key of whom it is about, whosever the record is: a home that stays, or the other
+member of it, has a key that outlives the request, and would lead to it. What a sweep does is told under the key of the
+record's own scope, or of its category and year.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ from operator import itemgetter
 from shared import audit
 from shared.journal import Intent
 from shared.keys import ScopeKeys, fresh_key, is_scope_key, name_of, name_of_category
-from shared.model import Outcome, Record
+from shared.model import Outcome, Record, RequestCause, Scope
 
 
 async def account(
@@ -26,14 +31,16 @@ async def account(
     With `correction` (an intent id of its own) they have its id, and each names the event that it corrects. Raises
     TransientError when a key cannot be read.
     """
-    found = await keys.get(_key_name(intent.records[ordinal], now) for ordinal in outcomes)
+    scopes = {ordinal: _scope(intent, intent.records[ordinal]) for ordinal in outcomes}
+    names = {n: name_of(s) if s else name_of_category(intent.records[n].category, now.year) for n, s in scopes.items()}
+    found = await keys.get(names.values())
     # A scope key lies under a hash of its scope's id. A pseudonym of that by the category's key would tell for years
     # when whose key was destroyed, and so whose request closed then: nobody keeps the key of this one.
     unkept = fresh_key()
     events = []
     for ordinal, outcome in sorted(outcomes.items(), key=itemgetter(0)):
-        record = intent.records[ordinal]
-        key = unkept if is_scope_key(record.locator) else found[_key_name(record, now)]
+        record, scope = intent.records[ordinal], scopes[ordinal]
+        key = unkept if is_scope_key(record.locator) else found[names[ordinal]]
         events.append(
             audit.record_event(
                 record,
@@ -45,12 +52,14 @@ async def account(
                 cause=intent.cause,
                 clause=intent.clauses[record.category],
                 policy_digest=intent.policy,
-                subject_pseudonym=audit.subject_pseudonym(key, record.scope) if record.scope else None,
+                subject_pseudonym=audit.subject_pseudonym(key, scope) if scope else None,
                 record_pseudonym=audit.pseudonym(key, "record", record.locator.text()),
             )
         )
     return events
 
 
-def _key_name(record: Record, now: datetime) -> str:
-    return name_of(record.scope) if record.scope else name_of_category(record.category, now.year)
+def _scope(intent: Intent, record: Record) -> Scope | None:
+    """Under whose key an outcome is told; None for the category's."""
+    cause = intent.cause
+    return (cause.asker or cause.scope) if isinstance(cause, RequestCause) else record.scope

@@ -17,8 +17,10 @@ def attention(found: Status, *, after: timedelta) -> list[Attention]:
     return [
         *_overdue(found),
         *_requests(found),
+        *_closing(found),
         *_parked(found),
         *_categories(found, after),
+        *_holds(found, after),
         *_timers(found),
         *_journals(found, after),
     ]
@@ -27,7 +29,7 @@ def attention(found: Status, *, after: timedelta) -> list[Attention]:
 def _overdue(found: Status) -> Iterator[Attention]:
     for each in found.look.categories if found.look else ():
         if told := said(each):
-            yield Attention(text=f"{each.category}: {told}", see="overdue")
+            yield Attention(text=f"{each.category}: {told}", see="overdue", category=each.category)
 
 
 def _requests(found: Status) -> Iterator[Attention]:
@@ -48,6 +50,21 @@ def _requests(found: Status) -> Iterator[Attention]:
     if requests.pause is not None:
         text = f"erasures are paused since {requests.pause.since:%Y-%m-%d %H:%M}Z: `retention resume erasures`"
         yield Attention(text=text, see="paused")
+
+
+def _closing(found: Status) -> Iterator[Attention]:
+    late = found.requests.not_closed
+    for each in late[:SHOWN]:
+        if each.closes_at is None:
+            text = f"request {each.request} is done and cannot close by itself: copies or backups of it have no end"
+        else:
+            text = (
+                f"request {each.request} should have closed on {each.closes_at:%Y-%m-%d}: is an older backup left, one "
+                "outside the layout, or is the log not sealed?"
+            )
+        yield Attention(text=text, see="not-closed")
+    if late[SHOWN:]:
+        yield Attention(text=f"more requests that are done and not closed: {len(late) - SHOWN}", see="not-closed")
 
 
 def _parked(found: Status) -> Iterator[Attention]:
@@ -72,23 +89,39 @@ def _categories(found: Status, after: timedelta) -> Iterator[Attention]:
         if each.approval == "waiting":
             more = f"more than its cap of {each.cap}"
             text = f"{each.category}: run {each.run} found {more}: look, then `retention approve {each.run}`"
-            yield Attention(text=text, see="approval")
+            yield Attention(text=text, see="approval", category=each.category)
         if each.pause is not None:
             since = f"{each.pause.since:%Y-%m-%d %H:%M}Z"
             text = f"{each.category}: paused since {since}: `retention resume {each.category}`"
-            yield Attention(text=text, see="paused")
+            yield Attention(text=text, see="paused", category=each.category)
         if each.approval == "waiting" or each.pause is not None:
             continue
         if _is_overdue(each, found, after):
             text = f"{each.category}: the next run is overdue: does the planner run, do its slices end?"
-            yield Attention(text=text, see="late-run")
+            yield Attention(text=text, see="late-run", category=each.category)
         elif beat := late.get(each.category):
             text = f"{each.category}: no run has finished for {_span(beat.age)}: do its slices end?"
-            yield Attention(text=text, see="late-run")
+            yield Attention(text=text, see="late-run", category=each.category)
 
 
 def _is_overdue(each: CategoryStatus, found: Status, after: timedelta) -> bool:
     return each.next_due is not None and each.next_due + after <= found.at
+
+
+def _holds(found: Status, after: timedelta) -> Iterator[Attention]:
+    if found.holds.unreadable:
+        text = (
+            f"{found.holds.unreadable} holds cannot be read, and nothing is deleted: `retention hold list` names them"
+        )
+        yield Attention(text=text, see="holds")
+    longest = 2 * after  # what a crash left open is taken up after that time, and then the watch looks at the hold
+    late = [each for each in found.holds.pending if each.since is None or each.since + longest <= found.at]
+    for each in late[:SHOWN]:
+        since = f"since {each.since:%Y-%m-%d %H:%M}Z" if each.since else "for an unknown time"
+        text = f"hold {each.hold} is pending {since}, and work from before it may still delete: does the watch run?"
+        yield Attention(text=text, see="holds")
+    if late[SHOWN:]:
+        yield Attention(text=f"more holds that are pending: {len(late) - SHOWN} (`retention hold list`)", see="holds")
 
 
 def _timers(found: Status) -> Iterator[Attention]:
@@ -100,11 +133,6 @@ def _timers(found: Status) -> Iterator[Attention]:
 
 
 def _journals(found: Status, after: timedelta) -> Iterator[Attention]:
-    if found.holds.unreadable:
-        text = (
-            f"{found.holds.unreadable} holds cannot be read, and nothing is deleted: `retention hold list` names them"
-        )
-        yield Attention(text=text, see="holds")
     if found.open.older_than(found.at - after):
         text = "journals are open for longer than they should be: does the watch run?"
         yield Attention(text=text, see="journals")

@@ -16,7 +16,7 @@ from shared import messages
 from shared.documents import read
 from shared.each import each
 from shared.errors import PermanentError
-from shared.parking import ParkedEntry, ParkedMessage, Parking, entries
+from shared.parking import OURSELVES, ParkedEntry, ParkedMessage, Parking, entries
 from shared.requests.documents import OPEN, Requests
 from shared.runs import Runs
 
@@ -51,7 +51,7 @@ class DeadLetters:
             reason = _WHY.format(what)
         except PermanentError as error:
             reason = str(error)
-        log.error("ALARM a dead letter of queue %s was parked: %s", queue, reason)
+        log.error("ALARM a dead letter of queue %s was parked: %s%s", queue, reason, f" ({about})" if about else "")
         await self.parking.park(
             body,
             queue=queue,
@@ -79,7 +79,7 @@ class DeadLetters:
             if entry.waiting:
                 await self.parking.flush(entry)
             if entry.about and not entry.dismissed and await self._done(entry):
-                await self.parking.close(entry, by="the pipeline", because="its work is done", now=self.clock())
+                await self.parking.close(entry, by=OURSELVES, because="its work is done", now=self.clock())
                 closed += 1
 
         await each(waiting, look, log=log, say=lambda entry: f"the second look at a parked message of {entry.queue}")
@@ -116,9 +116,9 @@ class DeadLetters:
 
 
 def _about(order: messages.SliceOrder | messages.Work) -> tuple[str, str]:
-    """What a message is about: as an id, and in words."""
+    """What a message is about: as an id, and in words that may stay."""
     match order:
         case messages.Work():
-            return str(order.request), f"the work on request {order.request}"
+            return str(order.request), "the work on a request"  # its id goes when the message is emptied
         case messages.SliceOrder():
             return f"{order.run}/{order.slice}", f"slice {order.slice} of run {order.run}"

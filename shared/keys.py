@@ -57,9 +57,18 @@ class ScopeKeys:
         return dict(zip(wanted, keys, strict=True))
 
     async def of(self, scope: Scope) -> bytes:
-        """Return the key of one person or home, made now where there is none."""
+        """Return the key under which a request's work is told, made now where there is none.
+
+        A mark to go, left by an earlier request of the same person, is taken off, and the key's year is this one: it
+        outlives the request. Raises ChangedError when somebody else did so at the same moment.
+        """
         name = name_of(scope)
-        return (await self.get([name]))[name]
+        key = (await self.get([name]))[name]
+        held = await self.objects.read(name)
+        year = str((await self.objects.now()).year)
+        if held is not None and dict(held.metadata) != {"year": year}:
+            await self.objects.replace(name, held.data, etag=held.etag, metadata={"year": year})
+        return key
 
     async def find(self, scope: Scope) -> bytes | None:
         """Return the key of a scope, None where none was ever made."""

@@ -45,7 +45,7 @@ def _ip(value: str) -> str:
     return str(ip_address(value))
 
 
-Id = Annotated[str, Field(min_length=1, max_length=128)]
+Id = Annotated[str, Field(min_length=1, max_length=255)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,120}$")]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 Note = Annotated[str, Field(min_length=1, max_length=200)]

@@ -1,18 +1,24 @@
 """The parking of messages: what can never succeed, and what failed until it was a dead letter, waits here for a person.
 
 A parked message is kept whole in a private container, for it may hold personal data; nothing of its body enters logs or
-events. Somebody looks, settles the matter otherwise, and dismisses it by message: then it needs nobody's attention any
-more, and goes when its period is over. State and event change in one write, as in `shared.outbox`.
+events. Somebody looks, settles the matter otherwise, and dismisses it by message: then it is emptied, needs nobody's
+attention any more, and goes when its period is over; until then it stays. State and event change in one write, as in
+`shared.outbox`.
+
+The same message may come again after that. It is parked in the same place, as the next arrival, with an id of its own:
+so an order to dismiss the one before, delivered once more, cannot dismiss it unseen.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from pydantic import AwareDatetime
 
@@ -24,23 +30,30 @@ from shared.model import parse_utc, utc_text
 from shared.outbox import Outgoing, outgoing, post
 from shared.stores.interface import Entry, ObjectStore
 
+log = logging.getLogger("retention.parking")
+
 ID_DIGITS = 16
+OURSELVES = "the pipeline"
+"""Who dismisses what is settled by itself."""
+
 _UNKNOWN = "retention.parked: no parked message has this id; `retention parking list` shows them"
 
 
 class ParkedMessage(Form):
     """A parked message, whole (`body` in base64), why it is here, and the id of the event that says so.
 
-    `request` is the request id that it names, if any, `about` the slice or request whose work failed. Who dismissed it
-    and why stand here and in no event.
+    `request` is the request id that it names, if any, `about` the slice or request whose work failed; `arrival` counts
+    how often it came. Once it is dismissed, or its request has closed, it is emptied: `body` is None, and `message_id`,
+    `request` and `about` are gone. Who dismissed it and why stand here and in no event.
     """
 
     queue: str
     message_id: str
+    arrival: int = 1
     parked_at: AwareDatetime
     reason: str
     request: str | None
-    body: str
+    body: str | None
     told_as: str
     about: str = ""
     dismissed_at: AwareDatetime | None = None
@@ -50,8 +63,12 @@ class ParkedMessage(Form):
 
     @property
     def content(self) -> bytes:
-        """The message's body: it may hold personal data."""
-        return base64.b64decode(self.body)
+        """The message's body, nothing once it is emptied: it may hold personal data."""
+        return base64.b64decode(self.body or "")
+
+    def emptied(self, **more: Any) -> ParkedMessage:
+        """The message without what it held and whom it may be about; `more` are further changes."""
+        return self.model_copy(update={"body": None, "message_id": "", "request": None, "about": "", **more})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +79,23 @@ class ParkedEntry:
     `about` is what it is about, where that is a slice or a request that failed; `waiting` whether its event does.
     """
 
-    id: str
     name: str
+    arrival: int
     queue: str
     at: datetime
     request: str | None
     about: str
     dismissed: bool
     waiting: bool
+
+    @property
+    def id(self) -> str:
+        """The short id of this arrival."""
+        return id_of(self.name, self.arrival)
+
+    def has_had(self, parked: str) -> bool:
+        """Whether this is the id of an arrival before this one."""
+        return parked in (id_of(self.name, arrival) for arrival in range(1, self.arrival))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +119,7 @@ class Parking:
         """Keep the message, once, post its event, and return its id. A repeat is safe: the first event counts.
 
         The same message is one with this id and body, or one `about` the same. What was dismissed and comes again waits
-        again.
+        again, under an id of its own.
 
         A crash before the write leaves nothing; one after it leaves the event in the outbox: a repeat, or the watch,
         posts it.
@@ -123,38 +149,61 @@ class Parking:
                 raise TransientError("a parked message is not there although its name is taken") from None
             held = earlier
             if earlier.value.dismissed_at is not None:  # it came again since then: somebody must look again
-                again = parked.model_copy(update={"outbox": (*earlier.value.outbox, event)})
-                held = await self._write(name, again, earlier.etag)
+                changes = {"arrival": earlier.value.arrival + 1, "outbox": (*earlier.value.outbox, event)}
+                held = await self._write(name, parked.model_copy(update=changes), earlier.etag)
         await self._flush(name, held)
-        return id_of(name)
+        return id_of(name, held.value.arrival)
 
     async def dismiss(self, message: messages.Dismiss, now: datetime) -> None:
         """Close a parked message as somebody ordered. Safe to repeat: the first dismissal counts.
 
-        Raises MessageError where no parked message has the id, TransientError, and ChangedError when somebody else was
-        faster.
+        An order about an earlier arrival has been carried out, and changes nothing. Raises MessageError where no parked
+        message has the id, TransientError, and ChangedError when somebody else was faster.
         """
-        entry = await find(self.objects, message.parked)
-        if entry is None:
-            raise messages.MessageError(_UNKNOWN)
-        await self.close(entry, by=message.by, because=message.reason, now=now)
+        async for entry in entries(self.objects):
+            if entry.id == message.parked:
+                await self.close(entry, by=message.by, because=message.reason, now=now)
+                return
+            if entry.has_had(message.parked):
+                log.info("a parked message was dismissed before, and has come again since: it stays")
+                return
+        raise messages.MessageError(_UNKNOWN)
 
     async def close(self, entry: ParkedEntry, *, by: str, because: str, now: datetime) -> None:
-        """Close a parked message: `by` and `because` are kept with it and told nobody.
+        """Close a parked message and empty it: `by` and `because` are kept with it and told nobody.
 
-        A crash before the write leaves it as it was; one after it leaves the event in the outbox, for a repeat to post.
+        What has come again since the entry was listed stays. A crash before the write leaves it as it was; one after it leaves the event in the outbox, for a repeat to post.
         """
         held = await read(self.objects, entry.name, ParkedMessage)
         if held is None:  # its period was over just now
             return
         parked = held.value
-        if parked.dismissed_at is None:
+        if parked.dismissed_at is None and parked.arrival == entry.arrival:
             data = {"parked": parked.told_as, "queue": parked.queue, "request": parked.request}
             event = outgoing(self.gate, audit.EventType.MESSAGE_DISMISSED, now, data)
-            update = {"dismissed_at": now, "dismissed_by": by, "dismissed_because": because}
-            update["outbox"] = (*parked.outbox, event)
-            held = await self._write(entry.name, parked.model_copy(update=update), held.etag)
+            closed = parked.emptied(
+                dismissed_at=now, dismissed_by=by, dismissed_because=because, outbox=(*parked.outbox, event)
+            )
+            held = await self._write(entry.name, closed, held.etag)
         await self._flush(entry.name, held)
+
+    async def forget(self, request: str, now: datetime) -> None:
+        """Empty what is parked under a request's id, when the request closes. Safe to repeat.
+
+        A dead letter of its work is dismissed with that. Any other message still waits to be dismissed, with the reason
+        why it is here: nobody has looked yet, and it may have meant somebody else. Raises TransientError, and
+        ChangedError when somebody else was faster.
+        """
+        found = [entry async for entry in entries(self.objects) if entry.request == request]
+        for entry in found:
+            if entry.about:
+                await self.close(entry, by=OURSELVES, because="its request has closed", now=now)
+                continue
+            held = await read(self.objects, entry.name, ParkedMessage)
+            if held is not None and held.value.request == request:
+                held = await self._write(entry.name, held.value.emptied(), held.etag)
+                await self._flush(entry.name, held)
+
 
     async def flush(self, entry: ParkedEntry) -> None:
         """Post the events of a parked message that wait since somebody was interrupted here. Safe to repeat."""
@@ -172,9 +221,10 @@ class Parking:
         return Version(value=parked, etag=await write(self.objects, name, parked, etag, metadata=_metadata(parked)))
 
 
-def id_of(name: str) -> str:
-    """The short id of a parked message, by its object's name: `<queue>/<hash>.json`."""
-    return name.rpartition("/")[2][:ID_DIGITS]
+def id_of(name: str, arrival: int = 1) -> str:
+    """The short id of a parked message's arrival, by its object's name: `<queue>/<hash>.json`."""
+    short = name.rpartition("/")[2][:ID_DIGITS]
+    return short if arrival == 1 else f"{short}-{arrival}"
 
 
 async def entries(objects: ObjectStore) -> AsyncIterator[ParkedEntry]:
@@ -194,8 +244,8 @@ async def find(objects: ObjectStore, parked: str) -> ParkedEntry | None:
 def _entry(entry: Entry) -> ParkedEntry:
     said = entry.metadata
     return ParkedEntry(
-        id=id_of(entry.name),
         name=entry.name,
+        arrival=int(said.get("arrival", "1")),
         queue=entry.name.partition("/")[0],
         at=parse_utc(said["parked_at"]) if "parked_at" in said else entry.modified,
         request=said.get("request"),
@@ -211,6 +261,7 @@ def _metadata(parked: ParkedMessage) -> Mapping[str, str]:
         "parked_at": utc_text(parked.parked_at),
         "request": parked.request or "",
         "about": parked.about,
+        "arrival": str(parked.arrival) if parked.arrival > 1 else "",
         "dismissed_at": utc_text(parked.dismissed_at) if parked.dismissed_at else "",
         "outbox": "waiting" if parked.outbox else "",
     }

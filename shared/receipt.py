@@ -1,8 +1,8 @@
 """The receipt: what a person gets when their request closes. No Azure SDK: an auditor reads one on a laptop.
 
 It holds what was done with how many records of each category, what was not and why, both dates (of the erasure, and of
-the last older backup's end), every event of the request with its place in the log, and the keys that make the log's
-pseudonyms of the person: with them the events can be told to be the person's, and without them nobody can.
+the last older backup's end), every event of the request with its place in the log, and the key that makes the log's
+pseudonyms of the person in them: with it the events can be told to be the person's, and without it nobody can.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ReceiptEvent(Form):
 
 
 class ReceiptSubject(Form):
-    """One of the names that the log has for the person and what is theirs, and the key (hex) that it is made with."""
+    """The name that the request's events have for whom it was about, and the key (hex) that it is made with."""
 
     kind: ScopeKind
     id: str
@@ -50,6 +50,8 @@ class Receipt(Form):
     organisation: str
     policy: str
     received_at: AwareDatetime
+    requested_by: str
+    identity_verified_by: str
     finished_at: AwareDatetime
     backups_gone_at: AwareDatetime
     outcomes: Mapping[str, Mapping[str, int]]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.liveness import Beat
 from shared.overdue import Look
 
 SHOWN = 5
 """Requests and messages that need a person are named up to this number, and counted beyond it."""
+CLOSES_WITHIN = timedelta(days=1)
+"""A request that is done closes within this time of the one at which its last copies are to be gone."""
+ENDLESS_AFTER = timedelta(days=60)
+"""A request that is done and has no such time needs a person once its answer was due this long ago."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +32,12 @@ class CategoryStatus:
 
     It found `found` records before anything was queued; more than `cap` wait for approval. `open_slices` of its
     `slices` are not done; `uncounted` units have outcomes that the log alone knows. `follows` names the categories that
-    this one's records go with, `by_ledger` says that role ledger deletes there: such have no runs.
+    this one's records go with, `by_ledger` says that role ledger deletes there: such have no runs. `own` says that the
+    container is one of the pipeline's own.
     """
 
     category: str
+    own: bool = False
     follows: Sequence[str] = ()
     by_ledger: bool = False
     run: str | None = None
@@ -76,12 +82,31 @@ class Due:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Closing:
+    """A request that is done, and when it is to close; `closes_at` is None where nothing ends its copies by itself."""
+
+    request: str
+    due_at: datetime
+    closes_at: datetime | None
+
+    def late(self, at: datetime) -> bool:
+        """Whether it should be closed by now, or somebody should know that it never will by itself."""
+        if self.closes_at is None:
+            return self.due_at + ENDLESS_AFTER <= at
+        return self.closes_at + CLOSES_WITHIN <= at
+
+
+@dataclass(frozen=True, kw_only=True)
 class RequestsStatus:
-    """Requests: counts by state, the ids of those that need a person, and the unfinished ones, the oldest due first."""
+    """Requests: counts by state, the ids of those that need a person, and the unfinished ones, the oldest due first.
+
+    `not_closed` are those that are done and late to close, the oldest due first.
+    """
 
     states: Mapping[str, int]
     undecided: Sequence[str]
     unfinished: Sequence[Due]
+    not_closed: Sequence[Closing] = ()
     pause: Paused | None = None
 
 
@@ -97,14 +122,25 @@ class Parked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HoldStatus:
-    """How many holds stand, how many of these are not known to be in force yet, how many ended.
+class PendingHold:
+    """A hold, by its id, that is not in force yet: work that was open when it came, `since` then, may still delete."""
 
-    The unreadable ones stop every deletion.
+    hold: str
+    since: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldStatus:
+    """How many holds stand, which of these are not in force yet, how many ended.
+
+    Of those that stand, `unknown` counts what nobody has looked at (it was placed by hand), `too_late` those that came
+    too late for some records. The unreadable ones stop every deletion.
     """
 
     standing: int = 0
-    pending: int = 0
+    pending: Sequence[PendingHold] = ()
+    unknown: int = 0
+    too_late: int = 0
     ended: int = 0
     unreadable: int = 0
 
@@ -125,10 +161,14 @@ class LogStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Attention:
-    """One thing that somebody must look at, and the heading of docs/operate.md that says what to do."""
+    """One thing that somebody must look at, and the heading of docs/operate.md that says what to do.
+
+    `category` is the one that it is about, if it is about one.
+    """
 
     text: str
     see: str
+    category: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,11 +33,13 @@ from shared.runs import ERASURES, Runs, SliceProgress
 from shared.standing import (
     SHOWN,
     CategoryStatus,
+    Closing,
     Due,
     HoldStatus,
     LogStatus,
     Parked,
     Paused,
+    PendingHold,
     RequestsStatus,
     Status,
     Waiting,
@@ -72,7 +74,7 @@ class Gathering:
             asyncio.gather(*(self._category(category) for category in enforced)),
             self._pause(ERASURES),
             self._waiting(),
-            self._requests(),
+            self._requests(at),
             self._parked(),
         )
         holds, pulse, last, logs = await asyncio.gather(
@@ -102,11 +104,12 @@ class Gathering:
 
     async def _category(self, category: Category) -> CategoryStatus:
         follows = [rule.start.category for rule in category.rules if isinstance(rule.start, Follows)]
+        own = isinstance(category.store, OwnStore)
         by_ledger = isinstance(category.store, OwnStore) and category.store.swept_by == "ledger"
         pause = await self._pause(category.id)
         held = await self.runs.current(category.id)
         if held is None:
-            return CategoryStatus(category=category.id, follows=follows, by_ledger=by_ledger, pause=pause)
+            return CategoryStatus(category=category.id, own=own, follows=follows, by_ledger=by_ledger, pause=pause)
         current = held.value
         totals, open_slices = current.totals or SliceProgress(), 0
         if current.finished is None:
@@ -115,6 +118,7 @@ class Gathering:
             totals, open_slices = total(progress), sum(not each.done for each in progress)
         return CategoryStatus(
             category=category.id,
+            own=own,
             follows=follows,
             run=current.run,
             started=current.started,
@@ -149,20 +153,33 @@ class Gathering:
                 still_open = still_open.and_one(entry.modified)
         return still_open, settled
 
-    async def _requests(self) -> RequestsStatus:
-        """Counts by state, the ids of those that need a person, and the unfinished ones, the oldest due first."""
+    async def _requests(self, at: datetime) -> RequestsStatus:
+        """Counts by state, the ids of those that need a person, the unfinished ones, and those that are late to close.
+
+        All of it is in the metadata: no document is read.
+        """
         states: Counter[str] = Counter()
         undecided: list[str] = []
         unfinished: list[Due] = []
+        done: list[Closing] = []
         async for entry in self.requests.list():
-            state, request = entry.metadata.get("state", ""), entry.name.removesuffix(".json")
+            said, request = entry.metadata, entry.name.removesuffix(".json")
+            state = said.get("state", "")
+            due_at = parse_utc(said["due_at"]) if "due_at" in said else at
             states[state] += 1
             if state == State.NEEDS_ATTENTION:
                 undecided.append(request)
-            if state in (*OPEN, State.NEEDS_ATTENTION) and "due_at" in entry.metadata:
-                unfinished.append(Due(request=request, due_at=parse_utc(entry.metadata["due_at"])))
-        unfinished.sort(key=lambda each: each.due_at)
-        return RequestsStatus(states=dict(states), undecided=undecided, unfinished=unfinished)
+            if state in (*OPEN, State.NEEDS_ATTENTION):
+                unfinished.append(Due(request=request, due_at=due_at))
+            if state == State.DONE:
+                closes_at = parse_utc(said["closes_at"]) if "closes_at" in said else None
+                done.append(Closing(request=request, due_at=due_at, closes_at=closes_at))
+        return RequestsStatus(
+            states=dict(states),
+            undecided=undecided,
+            unfinished=sorted(unfinished, key=lambda each: each.due_at),
+            not_closed=sorted((each for each in done if each.late(at)), key=lambda each: each.due_at),
+        )
 
     async def _parked(self) -> tuple[int, list[Parked], int]:
         """How many messages are parked and not dismissed, the latest SHOWN of them, and how many are dismissed."""
@@ -183,9 +200,12 @@ class Gathering:
     async def _holds(self, now: datetime) -> HoldStatus:
         found, wrong = await self.holds.all()
         standing = [hold for hold in found if not hold.over(now)]
+        pending = [PendingHold(hold=h.id, since=h.since) for h in standing if h.in_force is InForce.PENDING]
         return HoldStatus(
             standing=len(standing),
-            pending=sum(hold.in_force is InForce.PENDING for hold in standing),
+            pending=pending,
+            unknown=sum(hold.in_force is InForce.UNKNOWN for hold in standing),
+            too_late=sum(hold.too_late > 0 for hold in standing),
             ended=len(found) - len(standing),
             unreadable=len(wrong),
         )

@@ -160,6 +160,7 @@ class Product(Connections):
             stores=self.stores,
             gate=self.gate,
             requests=self.requests,
+            paused=self.control.paused,
             clock=utc_now,
             unit=self.config.number("RETENTION_UNIT"),
         )
@@ -203,9 +204,7 @@ class Product(Connections):
     @cached_property
     def eraser(self) -> Eraser:
         """The erasure of people, homes and what else can be asked about."""
-        return Eraser(
-            tools=self.tools, work=self.queue("requests-work"), register=self.register, paused=self.control.paused
-        )
+        return Eraser(tools=self.tools, work=self.queue("requests-work"), register=self.register)
 
     @cached_property
     def closer(self) -> Closer:

@@ -43,10 +43,10 @@ async def _assert_records_are_accounted_for(world: World, events: list[dict]) ->
     truth: dict[str, tuple[Record, Counter[str]]] = {}
     for record, answer in world.records.done:
         truth.setdefault(record.locator.text(), (record, Counter()))[1][answer] += 1
-    names = {await world.name_in_log(record) for record, _ in truth.values()}
+    names = {name for record, _ in truth.values() for name in await world.names_in_log(record)}
     assert {name for name, kinds in said.items() if kinds["erased"] or kinds["left"]} <= names, "an invented erasure"
     for record, did in truth.values():
-        kinds = said.get(await world.name_in_log(record), Counter())
+        kinds = sum((said.get(name, Counter()) for name in await world.names_in_log(record)), Counter())
         what = (record.category, dict(did), dict(kinds))
         gone = did["deleted"] + did["left"]
         assert kinds["erased"] <= did["deleted"], f"an erasure that did not happen: {what}"

@@ -214,10 +214,16 @@ class World:
             clock=self.clock,
         )
         self.tools = Tools(
-            policy=POLICY, stores=stores, gate=self.gate, requests=self.requests, clock=self.clock, unit=unit
+            policy=POLICY,
+            stores=stores,
+            gate=self.gate,
+            requests=self.requests,
+            paused=self.control.paused,
+            clock=self.clock,
+            unit=unit,
         )
         self.register = Register(objects=own["register"])
-        self.eraser = Eraser(tools=self.tools, work=queues["work"], register=self.register, paused=self.control.paused)
+        self.eraser = Eraser(tools=self.tools, work=queues["work"], register=self.register)
         self.door = Door(
             intake=self.intake,
             decisions=Decisions(requests=self.requests, intake=self.intake, clock=self.clock),
@@ -457,8 +463,13 @@ class World:
                 found[event["id"]] = event
         return list(found.values())
 
+    async def names_in_log(self, record: Record) -> set[str]:
+        """The pseudonyms that a record can have: one by each key."""
+        stored = [await self.own["keys"].read(entry.name) async for entry in self.own["keys"].list()]
+        return {audit.pseudonym(key.data, "record", record.locator.text()) for key in stored}
+
     async def name_in_log(self, record: Record, year: int = START.year) -> str:
-        """The pseudonym of a record."""
+        """The pseudonym of a record in what sweeps say of it."""
         name = name_of(record.scope) if record.scope else name_of_category(record.category, year)
         key = await self.own["keys"].read(name)
         return audit.pseudonym(key.data, "record", record.locator.text()) if key else ""

@@ -146,6 +146,8 @@ class Account:
         _conditions(blob.base, condition)
         now = self.now()
         if blob.base is not None:
+            if blob.base.lease is not None:
+                raise RefusedError(412, "LeaseIdMissing")
             self._writable(self.container(container), blob.base)
             self._set_aside(blob, blob.base)
         elif blob.deleted_base is not None:

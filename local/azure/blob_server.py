@@ -81,7 +81,7 @@ class BlobServer:
     def _may(self, operation: str) -> None:
         status = self.account.settings.refused.get(operation)
         if status is not None:
-            raise RefusedError(status, _REFUSALS[status], f"refused for the test: {operation}")
+            raise RefusedError(status, _REFUSALS.get(status, "InvalidInput"), f"refused for the test: {operation}")
 
     # ------------------------------------------------------------ the service
 

@@ -25,6 +25,9 @@ from shared.posture.settings import (
     Unknown,
 )
 
+_SWEPT = ". The pipeline erases the versions of what it deletes, where its identity may; what others delete stays"
+_OWNER = "; until then give the pipeline the role Storage Blob Data Owner, to erase them"
+
 NOTHING = timedelta()
 END = timedelta.max
 """Added by what no clock ends."""
@@ -66,8 +69,11 @@ def days(count: int) -> str:
 # ---------------------------------------------------------------- Blob storage
 
 
-def of_storage(settings: StorageSettings, *, names_tell: bool = False) -> Iterator[Effect]:
-    """Yield what the account's settings do. `names_tell`: blob names hold the id of a person or home."""
+def of_storage(settings: StorageSettings, *, names_tell: bool = False, swept: bool = True) -> Iterator[Effect]:
+    """Yield what the account's settings do.
+
+    `names_tell`: blob names hold the id of a person or home. `swept`: the pipeline deletes here.
+    """
     match settings.soft_delete:
         case Unknown() as unknown:
             yield _unknown("soft delete", unknown)
@@ -88,10 +94,8 @@ def of_storage(settings: StorageSettings, *, names_tell: bool = False) -> Iterat
                 kind="breaks",
                 setting="versioning",
                 short="versions: no end",
-                text="a delete, and each overwrite, leaves a version that no clock removes. The pipeline erases the "
-                "versions of what it deletes, where its identity may; what others delete stays",
-                remedy="switch versioning off, and delete the versions that are left; until then give the pipeline "
-                "the role Storage Blob Data Owner, to erase them",
+                text="a delete, and each overwrite, leaves a version that no clock removes" + (_SWEPT if swept else ""),
+                remedy="switch versioning off, and delete the versions that are left" + (_OWNER if swept else ""),
                 adds=END,
             )
     match settings.restore:

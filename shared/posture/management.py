@@ -138,13 +138,18 @@ def _why(error: Exception) -> Unknown:
         )
     if isinstance(error, HttpResponseError) and error.status_code in _REFUSED:
         return Unknown(
-            why=f"the management API refused: {error.status_code} {code_of(error)}",
+            why=f"the management API refused: {error.status_code} {_code(error)}",
             remedy="grant the sign-in the role Reader on the account, its resource group or the subscription",
         )
     if isinstance(error, ClientAuthenticationError):
         return NOT_SIGNED_IN
     assert isinstance(error, AzureError)  # noqa: S101 - the callers catch no other
-    raise TransientError(f"the management API: {code_of(error)}") from None
+    raise TransientError(f"the management API: {_code(error)}") from None
+
+
+def _code(error: AzureError) -> str:
+    """The code in the answer, such as AuthorizationFailed; the kind of error where there is none."""
+    return getattr(getattr(error, "error", None), "code", None) or code_of(error)
 
 
 # ---------------------------------------------------------------- reading the answers

@@ -40,7 +40,7 @@ class Plain:
 def describe(account: BlobAccount, promised: Period, *, now: datetime) -> Plain:
     """Say what the account, and each of its containers that was looked at, makes of a promise."""
     least = shortest(promised, now)
-    whole = list(effects.of_storage(account.settings))
+    whole = list(effects.of_storage(account.settings, swept=False))
     inside = {
         name: list(effects.of_blob_container(account, name, least=least, swept=False)) for name in account.containers
     }

@@ -73,17 +73,10 @@ class Closer:
     async def _close(self, held: Version[RequestDocument], others: Sequence[RequestDocument], now: datetime) -> bool:
         held = await self.tools.requests.flush(held)
         document = held.value
-        finished = document.finished_at or now
-        if await self._older_backups(finished):
-            log.error("ALARM request %s cannot close: a backup from before it is still there", document.id)
+        if document.type == "erase" and not await self._concluded(document, now):
             return False
-        events = await self._events(document, finished, now)
-        if events is None:
-            log.info("request %s closes once the log holds its last event", document.id)
-            return False
-        await self._write_receipt(document, finished, events, now)
         await self.register.close(document.id, now)
-        if document.state is State.DONE:
+        if document.type == "erase":
             in_use = {scope for other in others for scope in other.scopes()}
             for scope in document.scopes():
                 if scope not in in_use:
@@ -95,15 +88,34 @@ class Closer:
         await self.tools.requests.save(closed, held.etag)
         return True
 
+    async def _concluded(self, document: RequestDocument, now: datetime) -> bool:
+        """Whether no older backup is left and the log is complete; then the receipt is written."""
+        finished = document.finished_at or now
+        if await self._older_backups(finished):
+            log.error("ALARM request %s cannot close: a backup from before it is still there", document.id)
+            return False
+        events = await self._events(document, finished, now)
+        if events is None:
+            log.info("request %s closes once the log holds its last event", document.id)
+            return False
+        await self._write_receipt(document, finished, events, now)
+        return True
+
     async def _older_backups(self, finished: datetime) -> bool:
-        """Whether a backup is left that began before the erasure's end: by a look, not by the calendar."""
+        """Whether a backup may be left that began before the erasure's end: by a look, not by the calendar.
+
+        One whose name does not tell when it began may be one of them.
+        """
         for category in backup_categories(self.tools.policy):
             store = record_store(self.tools.stores, category)
             for rule in category.rules:
                 then = rule.period.after(finished)  # what is due by then began by `finished`
-                for part in (await store.divide(category, rule, now=then, most=1)).parts:
+                division = await store.divide(category, rule, now=then, most=1)
+                if any(division.strange.values()):
+                    return True
+                for part in division.parts:
                     async for page in store.expired(category, rule, part, now=then, cursor="", size=1):
-                        if page.records:
+                        if page.records or any(page.strange.values()):
                             return True
         return False
 
@@ -126,6 +138,7 @@ class Closer:
     async def _write_receipt(
         self, document: RequestDocument, finished: datetime, events: Sequence[ReceiptEvent], now: datetime
     ) -> None:
+        subject = await self._subject(document.scope_value())
         receipt = Receipt(
             request=document.id,
             type=document.type,
@@ -139,7 +152,9 @@ class Closer:
             retained=document.retained,
             not_reached=document.not_reached,
             strange=document.strange,
-            subjects=tuple([each for scope in document.scopes() if (each := await self._subject(scope))]),
+            requested_by=document.requested_by,
+            identity_verified_by=document.identity_verified_by,
+            subjects=(subject,) if subject else (),
             origin=self.ledger.origin,
             events=tuple(events),
         )
@@ -148,10 +163,10 @@ class Closer:
         except ExistsError:
             log.info("the receipt of request %s is there already", document.id)
 
-    async def _subject(self, scope: Scope) -> ReceiptSubject | None:
+    async def _subject(self, scope: Scope | None) -> ReceiptSubject | None:
         """A scope with its key; None where nothing was ever said of it."""
-        key = await self.tools.gate.keys.find(scope)
-        if key is None:
+        key = await self.tools.gate.keys.find(scope) if scope else None
+        if scope is None or key is None:
             return None
         return ReceiptSubject(
             kind=scope.kind, id=scope.id, pseudonym=audit.subject_pseudonym(key, scope), key=key.hex()
@@ -159,8 +174,8 @@ class Closer:
 
 
 def _is_due(document: RequestDocument, now: datetime) -> bool:
-    """Whether the time has come; a request without a time has backups that nobody deletes."""
-    until = document.in_backups_until
+    """Whether the time has come; a request without a time has backups that nobody deletes, or copies without end."""
+    until = document.closes_at()
     return document.state in ENDED and document.scope is not None and until is not None and until <= now
 
 

@@ -64,11 +64,13 @@ class RequestDocument(Form):
 
     `accepted_at` is when intake wrote it down, `log_from` the size of that year's log then. `subject` is kept as given
     only while nobody is resolved; `scope` is (kind, internal id) once somebody is. `also` is what else of theirs is
-    searched (addresses, visits), `shared_addresses` those that another user has too, `homes` the person's homes at the
-    time of asking, `erased_homes` those erased with them. All of these are gone once the request is closed.
+    searched (addresses, visits, and `besides`, what a replay knows of), `shared_addresses` those that another user has
+    too, `homes` the person's homes as far as they were met, `erased_homes` those erased with them. All of these are
+    gone once the request is closed, with what was written about the person in free text.
 
     `not_reached` says by name what may hold more and why it was not searched, `retained` until when a law keeps records
-    of a category, `strange` counts by reason what could not be judged. Times are UTC.
+    of a category, `recoverable` until when a store keeps copies of what was erased (None: no end), `strange` counts by
+    reason what could not be judged. Times are UTC.
     """
 
     id: str
@@ -87,6 +89,7 @@ class RequestDocument(Form):
     decision_on_members: str | None = None
     until: AwareDatetime | None = None
     scope: tuple[ScopeKind, str] | None = None
+    besides: tuple[tuple[ScopeKind, str], ...] = ()
     also: tuple[tuple[ScopeKind, str], ...] | None = None
     shared_addresses: tuple[str, ...] = ()
     homes: tuple[str, ...] | None = None
@@ -94,6 +97,7 @@ class RequestDocument(Form):
     work: tuple[Unit, ...] = ()
     not_reached: Mapping[str, str] = {}
     retained: Mapping[str, AwareDatetime | None] = {}
+    recoverable: Mapping[str, AwareDatetime | None] = {}
     strange: Mapping[str, int] = {}
     decisions: tuple[Decision, ...] = ()
     finished_at: AwareDatetime | None = None
@@ -113,7 +117,8 @@ class RequestDocument(Form):
 
     def forgotten(self, at: datetime) -> RequestDocument:
         """The document as it is kept once it is closed: it names nobody any more."""
-        nothing: dict[str, Any] = {
+        nothing: dict[str, Any] = {"requested_by": "", "identity_verified_by": "", "decision_on_members": None}
+        nothing |= {
             "subject": None,
             "visit": None,
             "scope": None,
@@ -121,8 +126,14 @@ class RequestDocument(Form):
             "homes": None,
             "digest": "",
         }
-        nothing |= {"shared_addresses": (), "erased_homes": ()}
+        nothing |= {"besides": (), "shared_addresses": (), "erased_homes": ()}
         return self.model_copy(update={**nothing, "closed_at": at})
+
+    def closes_at(self) -> datetime | None:
+        """When it can close: no backup is left that began before, and no copy. None where that has no end."""
+        ends = [self.in_backups_until, *self.recoverable.values()]
+        known = [end for end in ends if end is not None]
+        return max(known) if len(known) == len(ends) else None
 
     def outcomes(self) -> dict[str, dict[str, int]]:
         """Counts of outcomes by category, as the worker saw them; the log is the record."""
@@ -166,6 +177,9 @@ class Requests:
         metadata = {"state": document.state.value, "due_at": utc_text(document.due_at)}
         metadata |= {"outbox": "waiting"} if document.outbox else {}
         metadata |= {"closed_at": utc_text(document.closed_at)} if document.closed_at else {}
+        closes_at = document.closes_at()
+        if closes_at is not None and document.state is State.DONE:
+            metadata["closes_at"] = utc_text(closes_at)
         return await write(self.objects, f"{document.id}.json", document, etag, metadata=metadata)
 
     async def session(self, scope: Scope) -> str:

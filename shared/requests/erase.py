@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -19,39 +19,35 @@ from shared import audit, messages
 from shared.deletion import count
 from shared.errors import PermanentError, TransientError
 from shared.message_forms import Visit
-from shared.model import Blocked, Held, Outcome, Retained, Scope, ScopeKind, utc_text
+from shared.model import Blocked, Held, Outcome, Record, Retained, Scope, ScopeKind, utc_text
 from shared.requests.documents import OPEN, State
 from shared.requests.register import Register
 from shared.requests.scopes import (
     HAS_USERS,
-    address_of,
     backups_until,
     finding,
     identifying,
     not_reached,
     shared_category,
+    spellings,
     visit_of,
 )
-from shared.requests.work import ROUNDS, Attempt, OutOfTimeError, Tools
-from shared.runs import ERASURES
+from shared.requests.work import ROUNDS, Attempt, OutOfTimeError, PausedError, Tools
 from shared.stores.interface import Queue
 
 log = logging.getLogger("retention.requests")
+RESTORED_HOME = "a home that was erased has users in the restored data: decide about each of them"
 SHARED_ADDRESS = "another user has the same e-mail address: decide whose the records are that only name the address"
 UNDATED = "a law keeps records that do not say until when"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Eraser:
-    """What erasing needs: the tools, the session queue for continuations, the register of erased scopes.
-
-    `paused` says whether work of a kind is paused: then a request waits, and the watch comes back to it.
-    """
+    """What erasing needs: the tools, the session queue for continuations, the register of erased scopes."""
 
     tools: Tools
     work: Queue
     register: Register
-    paused: Callable[[str], Awaitable[bool]]
 
     async def carry_out(self, order: messages.Work, *, hurry: Callable[[], bool]) -> None:
         """Work on a request until it is finished, or until `hurry` says to queue a continuation.
@@ -74,12 +70,11 @@ class Eraser:
         if held.value.state not in OPEN or scope is None:  # one without a scope is intake's still
             await requests.flush(held)
             return
-        if await self.paused(ERASURES):
-            log.warning("request %s waits: erasures are paused", request)
-            return
         attempt = _Erasure(tools=self.tools, held=held, scope=scope, hurry=hurry, register=self.register)
         try:
             await attempt.run()
+        except PausedError:
+            log.warning("request %s waits: erasures are paused", request)
         except OutOfTimeError:
             body = messages.work(request=request, hop=order.hop + 1)
             message_id = f"{request}-{order.hop + 1}-{secrets.token_hex(4)}"  # never taken for an earlier one
@@ -99,17 +94,11 @@ class _Erasure(Attempt):
         await self.finish_earlier()
         if self.document.also is None or self.document.shared_addresses:
             await self._find_others()
-        if self.document.homes is None:
-            homes = [home.id for home in await self._homes()]
-            await self.update(homes=tuple(dict.fromkeys([*homes, *self.document.erased_homes])))
-        shared = shared_category(self.tools.policy)
-        if self.scope.kind is ScopeKind.PERSON and shared is not None:
-            await self.erase(shared, self.scope)
-        for home in self.document.homes or ():
-            ended = await self._erase_home(Scope(kind=ScopeKind.HOME, id=home))
-            if ended == "has users" and self.scope.kind is ScopeKind.HOME:
-                await self._finish(HAS_USERS)  # somebody joined since intake: the register must not call it erased
-                return
+        await self._leave_homes()
+        lived_in = [home for home in self.document.homes or () if await self._erase_home(home) == "has users"]
+        if lived_in and self.scope.kind is ScopeKind.HOME:
+            await self._finish(HAS_USERS)  # somebody joined since intake: the register must not call it erased
+            return
         for kind, scope_id in self.document.also or ():
             scope = Scope(kind=kind, id=scope_id)
             for category in finding(self.tools.policy, kind):
@@ -118,7 +107,8 @@ class _Erasure(Attempt):
             for category in finding(self.tools.policy, self.scope.kind):
                 await self.erase(category, self.scope)
         await self.register.note(self.document.id, self.scope, self.document.scopes(), self.tools.clock())
-        await self._finish()
+        again = {scope_id for kind, scope_id in self.document.besides if kind is ScopeKind.HOME}
+        await self._finish(RESTORED_HOME if again & set(lived_in) else "")
 
     # ------------------------------------------------------------ what is whose
 
@@ -129,13 +119,15 @@ class _Erasure(Attempt):
         """
         known = self.document.also
         also = [Scope(kind=kind, id=scope_id) for kind, scope_id in known or ()]
-        addresses = [address_of(address) for address in self.document.shared_addresses]
+        addresses = [Scope(kind=ScopeKind.ADDRESS, id=each) for each in self.document.shared_addresses]
         if known is None:
             also += [visit_of(Visit.model_validate(self.document.visit))] if self.document.visit else []
+            also += [Scope(kind=kind, id=each) for kind, each in self.document.besides if kind is not ScopeKind.HOME]
+            also += spellings(self.scope.id) if self.scope.kind is ScopeKind.ADDRESS else ()
             addresses = await self._addresses()
         shared = [address for address in addresses if await self._of_others(address)]
         also += [address for address in addresses if address not in shared]
-        names = tuple((scope.kind, scope.id) for scope in also)
+        names = tuple(dict.fromkeys((scope.kind, scope.id) for scope in also if scope != self.scope))
         await self.update(also=names, shared_addresses=tuple(address.id for address in shared))
 
     async def _addresses(self) -> list[Scope]:
@@ -144,7 +136,7 @@ class _Erasure(Attempt):
         if self.scope.kind is not ScopeKind.PERSON or people is None or people.identifies is None:
             return []
         texts = await self.store(people).values(people, self.scope, people.identifies.email)
-        return [address_of(text) for text in texts if text.strip()]
+        return list(dict.fromkeys(spelling for text in texts if text.strip() for spelling in spellings(text)))
 
     async def _of_others(self, address: Scope) -> bool:
         """Whether another user has this address."""
@@ -157,30 +149,44 @@ class _Erasure(Attempt):
     async def _undecided(self) -> bool:
         """Whether records name an address of the person's that another user has too."""
         for address in self.document.shared_addresses:
+            scope = Scope(kind=ScopeKind.ADDRESS, id=address)
             for category in finding(self.tools.policy, ScopeKind.ADDRESS):
-                if await self.records(category, address_of(address)):
+                if [record for record in await self.records(category, scope) if not _person_of(record)]:
                     return True
         return False
 
-    async def _homes(self) -> list[Scope]:
-        """The homes a request is about: the one that was named, or all that the person is a member of."""
-        if self.scope.kind is ScopeKind.HOME:
-            return [self.scope]
-        shared = shared_category(self.tools.policy)
-        if self.scope.kind is not ScopeKind.PERSON or shared is None:
-            return []
-        return [record.scope for record in await self.records(shared, self.scope) if record.scope is not None]
-
     # ------------------------------------------------------------ homes
 
-    async def _erase_home(self, home: Scope) -> Literal["erased", "kept", "has users"]:
+    async def _leave_homes(self) -> None:
+        """Note the homes a request is about, and take the person out of them.
+
+        A home is noted before it is left: one that is joined meanwhile, or that a restore brought back, is met too.
+        """
+        shared = shared_category(self.tools.policy)
+        if self.scope.kind is ScopeKind.HOME:
+            await self.update(homes=(self.scope.id,))
+        if self.scope.kind is not ScopeKind.PERSON or shared is None:
+            return
+        known = [scope_id for kind, scope_id in self.document.besides if kind is ScopeKind.HOME]
+        for _ in range(ROUNDS):
+            records = [each for each in await self.records(shared, self.scope) if each.locator not in self.stay]
+            homes = [*(self.document.homes or ()), *known, *(each.scope.id for each in records if each.scope)]
+            if tuple(dict.fromkeys(homes)) != self.document.homes:
+                await self.update(homes=tuple(dict.fromkeys(homes)))
+            if not records:
+                return
+            for start in range(0, len(records), self.tools.unit):
+                await self.through_gate(shared, records[start : start + self.tools.unit], self.scope)
+        raise TransientError(f"homes are joined as fast as they are left: request {self.document.id}")
+
+    async def _erase_home(self, home_id: str) -> Literal["erased", "kept", "has users"]:
         """The home's own record first, on condition that it is still the empty one; then all that belongs to it.
 
         Its record gone is the moment after which nobody can join. A crash after it is resumed from the document,
         which lists the home; one that was never listed is found by the sweep of homes without users. A record that has
         to stay keeps the rest with it: somebody may join. A decision on its members stands in place of emptiness.
         """
-        shared = shared_category(self.tools.policy)
+        shared, home = shared_category(self.tools.policy), Scope(kind=ScopeKind.HOME, id=home_id)
         if shared is None:
             raise PermanentError("no enforced category is shared by members: the policy has changed")
         for _ in range(ROUNDS):
@@ -255,3 +261,8 @@ class _Erasure(Attempt):
 
 def _counts(outcomes: Sequence[Outcome]) -> str:
     return ", ".join(f"{number} {name}" for name, number in sorted(count(outcomes).items()))
+
+
+def _person_of(record: Record) -> Scope | None:
+    """The user whom a record names, if any."""
+    return next((each for each in (record.scope, *record.names) if each and each.kind is ScopeKind.PERSON), None)

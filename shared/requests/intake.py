@@ -13,7 +13,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from dateutil.relativedelta import relativedelta
 
@@ -23,11 +23,12 @@ from shared.errors import ExistsError, PermanentError, TransientError
 from shared.model import Scope, ScopeKind, utc_text
 from shared.policy import Category, Policy
 from shared.requests.documents import OPEN, RequestDocument, Requests, State
-from shared.requests.scopes import HAS_USERS, address_of, finding, identifying, shared_category, visit_of
+from shared.requests.scopes import HAS_USERS, finding, identifying, shared_category, spellings, subject_of, visit_of
 from shared.runs import ERASURES
 from shared.stores.interface import Queue, RecordStore
 from shared.sweep import record_store
 
+USED = "retention.id: another request has this id, or one that is closed; give a new UUID"
 log = logging.getLogger("retention.requests")
 
 
@@ -59,8 +60,8 @@ class Intake:
         (redelivered), and PermanentError for a message that can never succeed: the caller parks it.
         """
         request = str(message.id)
-        about = f"{message.type}\0{message.subject.model_dump_json()}"  # when and by whom may be told again otherwise
-        digest = hashlib.sha256(about.encode()).hexdigest()
+        told = {"version", "id", "requested_by", "identity_verified_by", "received_at"}  # may be told again otherwise
+        digest = hashlib.sha256(message.model_dump_json(exclude=told).encode()).hexdigest()
         held = await self.requests.load(request)
         if held is None:
             try:
@@ -69,10 +70,8 @@ class Intake:
                 held = await self.requests.load(request)
         if held is None:
             raise TransientError("the request's document is not there although its name is taken")
-        if held.value.digest not in (digest, ""):  # a closed request has forgotten whom it was about
-            raise messages.MessageError(
-                "retention.id: another request, about somebody else, has this id; give a new UUID"
-            )
+        if held.value.digest != digest:  # also of a closed request, which has forgotten whom it was about
+            raise messages.MessageError(USED)
         await self.go_on(held)
 
     async def go_on(self, held: Version[RequestDocument]) -> bool:
@@ -95,8 +94,7 @@ class Intake:
             return False
         request = held.value.id
         if held.value.type == "restrict":
-            await self.restrict(request, scope, held.value.until)
-            await self.requests.save(await self._restricted(held.value), held.etag)
+            await self.requests.save(await self._restricted(held.value, scope), held.etag)
             return True
         begun = held.value.state is State.WORKING
         if await self.paused(ERASURES) or not (begun or await self.admit(request, self.clock())):
@@ -107,12 +105,18 @@ class Intake:
         await self.work.send(messages.work(request=request, hop=0), message_id=message_id, session_id=session)
         return True
 
-    async def _restricted(self, document: RequestDocument) -> RequestDocument:
-        """The restriction, done: what it holds stands in the hold of the same id."""
+    async def _restricted(self, document: RequestDocument, scope: Scope) -> RequestDocument:
+        """The restriction, done: the hold of the same id says what it holds. One that cannot be needs attention."""
+        try:
+            await self.restrict(document.id, scope, document.until)
+        except PermanentError as error:  # its id is another hold's, or it is about a visit
+            unresolved = document.model_copy(update={"scope": None, "subject": subject_of(scope)})
+            return await self._needing_attention(unresolved, str(error))
         now = self.clock()
         event = await self.requests.event(audit.EventType.REQUEST_COMPLETED, document, now, {"hold": document.id})
-        change = {"state": State.CLOSED, "finished_at": now, "outbox": (event,)}
-        return document.model_copy(update=change).forgotten(now)
+        forget_at = now + timedelta(days=1)  # until then the same message again is known to be the same
+        change = {"state": State.DONE, "finished_at": now, "in_backups_until": forget_at, "outbox": (event,)}
+        return document.model_copy(update=change)
 
     async def _new(self, message: messages.Erase | messages.Restrict, digest: str) -> RequestDocument:
         now = self.clock()
@@ -152,6 +156,9 @@ class Intake:
             return document.model_copy(
                 update={"state": State.ACCEPTED, "scope": (scope.kind, scope.id), "subject": None}
             )
+        return await self._needing_attention(document, reason)
+
+    async def _needing_attention(self, document: RequestDocument, reason: str) -> RequestDocument:
         log.error("ALARM request %s needs attention: %s", document.id, reason)
         kind = audit.EventType.REQUEST_NEEDS_ATTENTION
         event = await self.requests.event(kind, document, self.clock(), {"reason": reason})
@@ -167,7 +174,7 @@ class Intake:
             return Scope(kind=ScopeKind.SESSION, id=subject.session_id), ""
         if subject.user_id is not None:
             scope = Scope(kind=ScopeKind.PERSON, id=subject.user_id)
-            return (scope, "") if await self._exists(identifying(self.policy), scope) else (None, "no such user")
+            return (scope, "") if await self._is_known(scope) else (None, "no such user")
         scope = Scope(kind=ScopeKind.HOME, id=subject.home_id or "")
         shared = shared_category(self.policy)
         if shared is None or not await self._exists(shared, scope):
@@ -178,25 +185,32 @@ class Intake:
         return scope, ""
 
     async def _by_email(self, email: str) -> tuple[Scope | None, str]:
-        """The user who has the address; where there is none, the address itself if any record names it."""
+        """The user who has the address, however spelled; where there is none, the address if any record names it."""
         people = identifying(self.policy)
         found: set[Scope] = set()
         if people is not None and people.identifies is not None:
-            store = record_store(self.stores, people)
-            found = {r.scope for r in await store.find(people, people.identifies.email, email) if r.scope}
+            store, field = record_store(self.stores, people), people.identifies.email
+            for spelling in spellings(email):
+                found |= {r.scope for r in await store.find(people, field, spelling.id) if r.scope}
         if len(found) == 1:
             return found.pop(), ""
         if found:
             return None, "the e-mail address matches several people"
-        address = address_of(email)
-        for category in finding(self.policy, ScopeKind.ADDRESS):
-            if await self._exists(category, address):
-                return address, ""
+        for spelling in spellings(email):
+            for category in finding(self.policy, ScopeKind.ADDRESS):
+                if await self._exists(category, spelling):
+                    return spellings(email)[0], ""
         return None, "the e-mail address matches nobody"
 
-    async def _exists(self, category: Category | None, scope: Scope) -> bool:
-        if category is None:
-            return False
+    async def _is_known(self, scope: Scope) -> bool:
+        """Whether there is such a person: by any record, for the one that identifies them may be gone already."""
+        shared = shared_category(self.policy)
+        for category in [*reversed(finding(self.policy, scope.kind)), *([shared] if shared else [])]:
+            if await self._exists(category, scope):
+                return True
+        return False
+
+    async def _exists(self, category: Category, scope: Scope) -> bool:
         async for page in record_store(self.stores, category).of_scope(category, scope, size=1):
             if page.records:
                 return True

@@ -72,8 +72,6 @@ class Replays:
     ) -> RequestDocument:
         now = self.intake.clock()
         mine = (scope.kind, scope.id)
-        homes = tuple(sorted(scope_id for kind, scope_id in scopes if kind is ScopeKind.HOME))
-        also = tuple(sorted(pair for pair in scopes if pair[0] is not ScopeKind.HOME and pair != mine))
         document = RequestDocument(
             id=request,
             type="erase",
@@ -86,8 +84,7 @@ class Replays:
             identity_verified_by="the register of erased scopes",
             log_from=await self.log_size(str(now.year)),
             scope=mine,
-            also=also,
-            erased_homes=homes,
+            besides=tuple(sorted(scopes - {mine})),
         )
         data = {"received_at": utc_text(now), "due_at": utc_text(document.due_at), "replay": str(message.id)}
         event = await self.requests.event(audit.EventType.REQUEST_RECEIVED, document, now, data)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
 from shared.message_forms import Visit
 from shared.model import Scope, ScopeKind, utc_text
@@ -16,15 +19,35 @@ NO_VISIT = "searched only for an IP address and times, which the request did not
 PLANNED = "planned, not carried out yet"
 
 
-def address_of(email: str) -> Scope:
-    """The scope of an e-mail address: letter case does not tell two apart."""
-    return Scope(kind=ScopeKind.ADDRESS, id=email.lower())
+def spellings(email: str) -> tuple[Scope, ...]:
+    """The scopes of an e-mail address: one for each spelling that may stand in a record, the plain one first.
+
+    Letter case does not tell two apart; a name may be written in composed or decomposed letters (Unicode NFC, NFD), and
+    a domain in its own letters or in ASCII (IDNA). White space around it is no part of it, and is searched as given.
+    """
+    name, at, domain = unicodedata.normalize("NFC", email.strip()).lower().rpartition("@")
+    domains = [domain]
+    with suppress(UnicodeError):
+        domains.append(domain.encode("idna").decode())
+    with suppress(UnicodeError):
+        domains.append(domain.encode().decode("idna"))
+    plain = [f"{name}{at}{each}" for each in domains]
+    texts = [*plain, *(unicodedata.normalize("NFD", each) for each in plain), email.lower()]
+    return tuple(Scope(kind=ScopeKind.ADDRESS, id=text) for text in dict.fromkeys(texts) if text)
 
 
 def visit_of(visit: Visit) -> Scope:
     """The scope of visits: its id is what is searched for, in one spelling."""
     what = {"ip": visit.ip, "since": utc_text(visit.since), "until": utc_text(visit.until)}
     return Scope(kind=ScopeKind.VISIT, id=json.dumps(what, sort_keys=True, separators=(",", ":")))
+
+
+def subject_of(scope: Scope) -> dict[str, Any]:
+    """The subject of a message that means the scope."""
+    if scope.kind is ScopeKind.VISIT:
+        return {"visit": json.loads(scope.id)}
+    field = {ScopeKind.PERSON: "user_id", ScopeKind.ADDRESS: "email"}.get(scope.kind, f"{scope.kind.value}_id")
+    return {field: scope.id}
 
 
 def shared_category(policy: Policy) -> Category | None:

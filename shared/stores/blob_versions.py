@@ -48,7 +48,8 @@ class Copies:
     def __init__(self, service: BlobServiceClient, container: ContainerClient) -> None:
         self._service = service
         self._container = container
-        self._kept: datetime | None = None
+        self._days: int | None = None
+        self._ahead: timedelta | None = None
         self._reading = asyncio.Lock()
         self._versions = True
         self._may_delete = True
@@ -96,9 +97,9 @@ class Copies:
     async def kept_until(self) -> datetime:
         """When soft delete lets go, at the latest, of what was deleted before this call."""
         async with self._reading:
-            if self._kept is None:
-                self._kept = await self._read_kept_until()
-            return self._kept
+            if self._days is None:
+                self._days = await self._read_days()
+        return await self._now() + timedelta(days=self._days)
 
     # ------------------------------------------------------------
 
@@ -154,21 +155,24 @@ class Copies:
             return "refused"
         return "soft" if said[-1] == "false" and not purge else "gone"
 
-    async def _read_kept_until(self) -> datetime:
-        days = LONGEST_KEPT
+    async def _read_days(self) -> int:
         try:
             policy = (await self._service.get_service_properties(timeout=60))["delete_retention_policy"]
-            # Where soft delete is off by now, it was on a moment ago: then its days are not known any more.
-            days = policy.days if policy.enabled and policy.days else LONGEST_KEPT
         except AzureError:
-            pass  # such as 403: a role for data alone may not read this. A date too late is still no untruth
-        return await self._now() + timedelta(days=days)
+            return LONGEST_KEPT  # such as 403: a role for data alone may not read this. Too late is still no untruth
+        # Where soft delete is off by now, it was on a moment ago: then its days are not known any more.
+        return policy.days if policy.enabled and policy.days else LONGEST_KEPT
 
     async def _now(self) -> datetime:
-        try:
-            return await service_clock(self._container)
-        except TransientError:
-            return datetime.now(UTC)  # an answer is owed: the blobs are deleted
+        """The service's clock, asked once: at most a little ahead, never behind."""
+        async with self._reading:
+            if self._ahead is None:
+                asked = datetime.now(UTC)
+                try:  # its answer leaves out the fractions of a second
+                    self._ahead = await service_clock(self._container) + timedelta(seconds=1) - asked
+                except TransientError:
+                    self._ahead = timedelta()  # an answer is owed: the blobs are deleted
+        return datetime.now(UTC) + self._ahead
 
 
 def _chosen(listed: Sequence[BlobProperties], etag: str, went: Went) -> list[_Copy]:

@@ -107,13 +107,6 @@ def test_only_what_is_soft_deleted_goes_for_good_and_only_where_the_account_allo
     assert entries(container) == []
 
 
-def test_settings_that_the_service_does_not_allow_together_are_refused() -> None:
-    with pytest.raises(ValueError, match="point-in-time"):
-        Settings(soft_delete_days=7, restore_days=6)
-    with pytest.raises(ValueError, match="hierarchical"):
-        Settings(versioning=True, hierarchical=True)
-
-
 def test_a_snapshot_of_a_versioned_blob_makes_a_version_too(account: Account, container: ContainerClient) -> None:
     account.settings = Settings(versioning=True)
     container.upload_blob("a", b"1").create_snapshot()
@@ -171,7 +164,7 @@ def test_listings_resume_page_by_page_with_folders_too(account: Account, contain
 )
 def test_settings_that_the_service_does_not_allow_together_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
-        Account(settings=Settings(**wrong))
+        Settings(**wrong)
 
 
 def test_what_is_not_modelled_is_refused_with_a_text(container: ContainerClient) -> None:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from azure.core.exceptions import ServiceRequestError
+from azure.core.pipeline.policies import AsyncHTTPPolicy
 from azure.storage.blob.aio import BlobServiceClient
 from record_stores import BlobShelf, VersionsShelf, all_of, log_category, versions_shelf
 from web_log import ME, OTHER, VISIT, at, lines, named
@@ -147,13 +149,43 @@ async def test_copies_that_gave_no_answer_conclude_nothing_and_the_repeat_erases
         assert await log.leave(records) == "missing"
 
 
-async def test_copies_of_a_log_that_is_gone_itself_go_too(erasable: Settings) -> None:
-    async with kept(erasable, MINE, MINE + REST) as log:
+class DyingAfter(AsyncHTTPPolicy[Any, Any]):
+    """Sends so many deletes, and none after them."""
+
+    def __init__(self, deletes: int) -> None:
+        super().__init__()
+        self.left = deletes
+
+    async def send(self, request: Any) -> Any:
+        if request.http_request.method == "DELETE":
+            self.left -= 1
+            if self.left < 0:
+                raise ServiceRequestError("died")
+        return await self.next.send(request)
+
+
+@pytest.mark.parametrize("deletes", range(6))
+async def test_wherever_an_attempt_dies_its_repeat_finishes(deletes: int) -> None:
+    settings = Settings(versioning=True, soft_delete_days=7, permanent_delete=True)
+    async with kept(settings, MINE, MINE + MINE, MINE + REST) as log:
+        records = await log.listed()
+        client = log.shelf.records.service
+        policies = [DyingAfter(deletes)]
+        async with BlobServiceClient(
+            client.url, credential=client.credential, retry_total=0, _additional_pipeline_policies=policies
+        ) as dying:
+            assert await log.leave(records, replace(log.shelf.records, service=dying)) == NoAnswer()
+        assert len(log.contents()) > 1
+        assert await log.leave(records) == "missing"
+        assert log.contents() == [REST]
+
+
+async def test_the_versions_of_a_log_that_is_gone_itself_go_too() -> None:
+    async with kept(Settings(versioning=True), MINE, MINE + REST) as log:
         records = await log.listed()
         await log.shelf.remove(log.category, NAME)
         assert await log.leave(records) == "missing"
-        softly = [copy.data for copy in log.blob.copies() if copy is log.blob.deleted_base]
-        assert log.contents() == softly  # of these the service lets nobody delete the last: it goes with its days
+        assert log.contents() == []
 
 
 # ---------------------------------------------------------------- what stays because it is another's
@@ -180,6 +212,17 @@ async def test_a_newer_snapshot_without_the_lines_stays(erasable: Settings) -> N
         assert await log.leave(records) == "missing"
         assert any(copy.snapshot and not copy.deleted and copy.data == REST for copy in log.blob.copies())
         assert MINE + REST not in log.contents()
+
+
+async def test_a_log_without_a_line_that_nobody_wrote_since_is_not_touched(erasable: Settings) -> None:
+    async with kept(erasable, MINE) as log:
+        [record] = await log.listed()
+        await log.write(REST)
+        base = log.blob.base
+        assert base is not None
+        before = len(log.shelf.account.requests)
+        assert await log.leave([replace(record, etag=base.etag)]) == "missing"
+        assert "DELETE blob" not in log.shelf.account.requests[before:]
 
 
 async def test_a_log_that_was_written_again_with_the_lines_keeps_all_its_copies(erasable: Settings) -> None:
@@ -260,7 +303,7 @@ async def test_an_immutable_log_is_blocked_and_its_copies_stay(how: str, said: s
 async def test_an_account_that_keeps_nothing_pays_one_request_for_each_log() -> None:
     async with kept(Settings(), *[MINE + REST] * 3) as log:
         for hour in (9, 11):
-            await log.shelf.write(log.category, named(at(hour)), lines((at(hour if hour > 10 else 10, 30), ME)))
+            await log.shelf.write(log.category, named(at(hour)), lines((at(max(10, hour), 30), ME)))
         records = await log.listed()
         before = len(log.shelf.account.requests)
         assert await log.shelf.records.delete(records, leaver=VISIT) == ["left"] * 3

@@ -176,7 +176,7 @@ async def ended(world: World, scene: str) -> None:
         case "rejected":
             assert (await world.document(world.request)).state is State.REJECTED
         case "restricted":
-            assert (await world.document(world.request)).state is State.CLOSED
+            assert (await world.document(world.request)).state is State.DONE
             assert [hold.target for hold in await world.gate.holds.read()] == ["anna"]
         case "nonsense":
             assert [each["type"] for each in events] == ["retention.message.parked"] * 2

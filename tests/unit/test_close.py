@@ -88,14 +88,12 @@ async def test_the_receipt_holds_every_event_with_its_place_and_the_keys_that_pr
     assert [each.event for each in held.events] == mine
     assert [each.index for each in held.events] == sorted(each.index for each in held.events)
     assert held.outcomes == (await world.document(request)).outcomes()
-    subjects = {each.kind: each for each in held.subjects}
-    assert set(subjects) == {ScopeKind.PERSON, ScopeKind.ADDRESS, ScopeKind.HOME}
-    for event in mine:  # with the keys, each event's subject is the person's, their address's, or their home's
-        names = {
-            audit.subject_pseudonym(bytes.fromhex(each.key), Scope(kind=each.kind, id=each.id))
-            for each in subjects.values()
-        }
-        assert event.get("subject") in {*names, None}
+    [subject] = held.subjects
+    name = audit.subject_pseudonym(bytes.fromhex(subject.key), Scope(kind=subject.kind, id=subject.id))
+    assert (subject.kind, subject.id, subject.pseudonym) == (ScopeKind.PERSON, "anna", name)
+    assert held.requested_by == "the person"
+    without = {e["type"] for e in mine if e.get("subject") != name}
+    assert without == {"retention.request.received"}, "with the key, every event but the first is provably the person's"
 
 
 async def test_after_closing_nothing_of_ours_leads_to_the_person(world: World):
@@ -111,6 +109,7 @@ async def test_after_closing_nothing_of_ours_leads_to_the_person(world: World):
     document = await world.own["requests"].read(f"{request}.json")
     assert b"anna" not in document.data
     assert b"birkeveien" not in document.data
+    assert b"the person" not in document.data
     assert await world.gate.keys.find(person("bob")) is None  # never needed
 
 
@@ -166,7 +165,7 @@ async def test_a_request_that_needs_attention_never_closes_by_itself(world: Worl
     assert await world.gate.keys.find(person("anna")) is not None
 
 
-async def test_one_that_was_rejected_halfway_closes_with_a_receipt_and_keeps_the_key_of_what_stayed(world: World):
+async def test_one_that_was_rejected_halfway_closes_with_a_receipt_and_without_the_key(world: World):
     await world.hold("h1", "record", locator(world.policy.category("users"), "anna", "anna").text())
     request = await done(world, user_id="anna")
     await send(world, "resolve", request=request, by="the office", reason="a dispute")
@@ -179,7 +178,7 @@ async def test_one_that_was_rejected_halfway_closes_with_a_receipt_and_keeps_the
     assert (await receipt(world, request)).state == "rejected"
     world.sweeping = True
     await world.rest()
-    assert await world.gate.keys.find(person("anna")) is not None
+    assert await world.gate.keys.find(person("anna")) is None
 
 
 @pytest.mark.parametrize("call", range(1, 45))
@@ -194,7 +193,7 @@ async def test_a_crash_before_any_call_of_closing_is_finished_by_the_next_run(wo
     await world.closer.close_due()
     await world.rest()
     assert (await world.document(request)).state is State.CLOSED
-    assert len((await receipt(world, request)).subjects) == 3
+    assert len((await receipt(world, request)).subjects) == 1
     closed = [e for e in await world.events() if e["type"] == "retention.request.closed"]
     assert len(closed) == 1
     assert "subject" not in closed[0]

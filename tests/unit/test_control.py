@@ -1,7 +1,6 @@
 """Caps, approval, pause: what finds too much waits, exactly that run goes on; a pause stops at the next unit."""
 
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 from orders import LOG, approve, order, pause, resume, rows, told
@@ -12,8 +11,6 @@ from shared import messages
 from shared.audit import EventType
 from shared.messages import MessageError
 from shared.plan import Caps, Paused, Queue, Start, Unapproved, Wait
-from shared.runs import REMEMBERED
-from shared.stores.memory_records import MemoryRecords
 
 FEW = Caps(absolute=3, factor=2, floor=1)
 
@@ -32,14 +29,6 @@ async def tick(world: World, category: str = LOG, *, forced: bool = False):
 
 async def current(world: World, category: str = LOG):
     return (await world.runs.current(category)).value
-
-
-async def a_run(world: World, category: str = LOG) -> None:
-    """One run before its time, to its end."""
-    await tick(world, category, forced=True)
-    await world.deliver("sweeps")
-    await tick(world, category)
-    world.later(seconds=1)
 
 
 def sent(world: World) -> list[str]:
@@ -84,61 +73,6 @@ async def test_the_event_of_a_run_that_asks_is_posted_before_anybody_approves(wo
     await world.rest()
     [asked] = told(await assert_whole(world), EventType.RUN_NEEDS_APPROVAL)
     assert asked == {"category": LOG, "run": run.run, "more_than": 3, "policy": world.policy.digest}
-
-
-async def test_a_run_that_finds_exactly_its_cap_goes():
-    world = World(caps=FEW)
-    rows(world, 3)
-    await tick(world)
-    run = await current(world)
-    assert (run.found, run.cap, run.approval) == (3, 3, None)
-    await world.rest()
-    assert world.keys(LOG) == []
-
-
-async def test_counting_ends_one_beyond_the_cap():
-    world = World(caps=FEW)
-    rows(world, 500)
-    listed: list[int] = []
-
-    class Counting(MemoryRecords):
-        async def expired(self, *args, **options):
-            async for page in super().expired(*args, **options):
-                listed.append(len(page.records))
-                yield page
-
-    world.records.__class__ = Counting
-    planner = replace(world.planner, stores=dict.fromkeys(world.planner.stores, world.records))
-    await planner.tick(only=[LOG])
-    assert (await current(world)).slices == 2
-    assert (await current(world)).found == 4
-    assert listed == [4]
-
-
-async def test_where_subjects_are_erased_the_cap_counts_them_and_each_once():
-    world = World(caps=Caps(absolute=2))
-    for who in ("anna", "bob"):  # due by both rules
-        world.user(who, active_days_ago=800, contractEndedAt="2026-02-20T00:00:00Z")
-    world.put("users", {"id": "odd", "userId": "", "contractEndedAt": "2026-02-20T00:00:00Z"})
-    await tick(world, "users")
-    assert (await current(world, "users")).found == 2
-    assert len(sent(world)) == (await current(world, "users")).slices > 0
-
-
-async def test_the_cap_follows_the_median_of_earlier_runs_which_the_category_remembers():
-    world = World(caps=Caps(absolute=1000, factor=2, floor=1))
-    for number in range(REMEMBERED + 5):
-        rows(world, 2, first=2 * number)
-        await a_run(world)
-    assert (await current(world)).history == (2,) * REMEMBERED
-    rows(world, 4, first=100)
-    await a_run(world)
-    assert world.keys(LOG) == []
-    rows(world, 5, first=200)
-    await tick(world, forced=True)
-    run = await current(world)
-    assert (run.found, run.cap, run.approval) == (5, 4, "waiting")
-    assert run.history == (*(2,) * (REMEMBERED - 1), 4)
 
 
 # ---------------------------------------------------------------- approval
@@ -305,6 +239,41 @@ async def test_a_pause_that_is_delivered_again_after_the_resumption_does_not_pau
     await resume(free)
     await free.control.pause(first, free.now)
     assert not await free.control.paused(LOG)
+
+
+async def test_an_order_that_changed_nothing_is_remembered_as_well(free: World):
+    first = order(free, "resume", category=LOG)
+    await free.control.resume(first, free.now)
+    await pause(free)
+    await free.control.resume(first, free.now)
+    assert await free.control.paused(LOG)
+
+
+async def test_an_order_is_remembered_for_thirty_days_however_many_come_after_it(free: World):
+    first = order(free, "pause", category=LOG)
+    await free.control.pause(first, free.now)
+    for _ in range(40):
+        await resume(free)
+        await pause(free)
+    await resume(free)
+    free.later(days=29)
+    await free.control.pause(first, free.now)
+    assert not await free.control.paused(LOG)
+    free.later(days=2)
+    await resume(free)
+    assert len((await free.runs.pause(LOG)).value.orders) == 1, "older ones are forgotten"
+
+
+async def test_an_approval_that_came_second_is_the_same_order_when_it_comes_again(world: World):
+    await tick(world)
+    run = (await current(world)).run
+    await approve(world, run)
+    second = order(world, "approve", run=run)
+    await world.control.approve(second, world.now)
+    world.later(hours=2)
+    await world.rest()
+    assert (await current(world)).run != run
+    await world.control.approve(second, world.now)
 
 
 async def test_who_paused_and_why_is_kept_and_is_in_no_event(free: World):

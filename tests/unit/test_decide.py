@@ -151,7 +151,7 @@ async def test_a_restriction_is_a_hold_with_the_requests_id_and_keeps_nothing_of
     request = await send(world, "restrict", subject={"email": "anna@anna.example"}, **who)
     await world.rest()
     document = await world.document(request)
-    assert (document.state, document.scope, document.closed_at is not None) == (State.CLOSED, None, True)
+    assert (document.state, document.scope) == (State.DONE, (ScopeKind.PERSON, "anna"))
     assert await kinds(world, request) == ["completed", "received"]
     erasure = await world.ask(user_id="anna")
     await world.rest()
@@ -161,6 +161,11 @@ async def test_a_restriction_is_a_hold_with_the_requests_id_and_keeps_nothing_of
     await send(world, "retry", request=erasure, by=OFFICE)
     await world.rest()
     assert (await world.document(erasure)).state is State.DONE
+    world.later(days=2)
+    assert await world.closer.close_due() == 1
+    document = await world.document(request)
+    assert (document.state, document.scope, document.requested_by) == (State.CLOSED, None, "")
+    assert await world.own["receipts"].read(f"{request}.json") is None
 
 
 async def test_while_erasures_are_paused_they_wait_and_go_on_after(world: World):

@@ -6,6 +6,7 @@ every minute, as on the platform.
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -16,6 +17,7 @@ from world import START, World, person
 
 from shared import messages
 from shared.model import utc_text
+from shared.parking import entries as parked_entries
 from shared.requests.documents import State
 
 SECOND = timedelta(seconds=1)
@@ -371,9 +373,16 @@ async def test_the_key_of_a_person_goes_when_the_request_closes(world: World) ->
 
 
 @pytest.mark.promise(23)
-async def test_a_parked_message_is_kept_ninety_days(world: World) -> None:
+async def test_a_parked_message_stays_until_it_is_dismissed_and_ninety_days_longer_without_its_content(
+    world: World,
+) -> None:
     await world.queues["requests"].send(b"nonsense", message_id="m1")
     await world.rest()
+    world.later(days=400)
+    await world.rest()
+    [entry] = [each async for each in parked_entries(world.own["parking"])]
+    await ask(world, "dismiss", parked=entry.id, by="operations", reason="it was nonsense")
+    assert json.loads((await world.own["parking"].read(entry.name)).data)["body"] is None
     world.later(days=89)
     await world.rest()
     assert [each.name async for each in world.own["parking"].list()]
