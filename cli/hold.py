@@ -15,7 +15,10 @@ import typer
 
 from cli import output, settings
 from cli.sending import By, OnlyPrint, order
+from shared import messages, policy_file
+from shared.hold_targets import target_of
 from shared.holds import Hold, HoldKind, Holds, InForce
+from shared.message_forms import RecordName
 from shared.model import parse_utc, utc_text
 
 if TYPE_CHECKING:
@@ -56,6 +59,10 @@ def add(
         raise typer.BadParameter("goes with --category", param_hint="--key")
     if partition is not None and key is None:
         raise typer.BadParameter("goes with --key", param_hint="--partition")
+    if category is not None:  # what the functions would park is refused here
+        named = RecordName.model_validate(record) if record else None
+        held = messages.Hold.model_construct(user_id=None, home_id=None, category=category, record=named)
+        target_of(held, policy_file.load(settings.config().policy_file))
     order(
         "hold",
         only_print=only_print,
@@ -104,8 +111,9 @@ def list_(
     """List the holds, the oldest first: what, whose, why, since and until when, and whether they are in force.
 
     `pending`: units of work that were open when the hold came may still delete. `yes`: what is there stays, and `too
-    late` counts the records that those units took. `unknown`: it ended before that was known. Exit codes: 0 done; 1 a
-    hold cannot be read, and nothing is deleted until it is mended; 3 no answer.
+    late` counts the records that those units took. `unknown`: it ended before that was known. A day after its end a
+    hold forgets its target and its reason. Exit codes: 0 done; 1 a hold cannot be read, and nothing is deleted until it
+    is mended; 3 no answer.
     """
     found, unreadable, now = settings.with_product(_read)
     first = datetime.min.replace(tzinfo=UTC)
@@ -147,7 +155,7 @@ def _ended(hold: Hold, now: datetime) -> datetime | None:
 
 
 def _value(hold: Hold, now: datetime, *, show_targets: bool) -> dict[str, Any]:
-    public = {"id", "kind", "owner", "reason", "by", "since", "until", "in_force", "too_late"}
+    public = {"id", "kind", "owner", "reason", "by", "since", "until", "in_force", "too_late", "forgotten"}
     value = hold.model_dump(include=public) | {"ended": _ended(hold, now)}
     value["category"] = hold.target if hold.kind is HoldKind.CATEGORY else hold.category or None
     return value | ({"target": hold.target} if show_targets else {})
@@ -157,7 +165,7 @@ def _cells(hold: Hold, now: datetime, *, show_targets: bool) -> tuple[str, ...]:
     what = hold.kind.value
     what += f" {hold.target}" if hold.kind is HoldKind.CATEGORY else ""
     what += f" of {hold.category}" if hold.kind is HoldKind.RECORD else ""
-    what += f": {hold.target}" if show_targets and hold.kind is not HoldKind.CATEGORY else ""
+    what += f": {hold.target}" if show_targets and hold.target and hold.kind is not HoldKind.CATEGORY else ""
     times = [output.when(each) if each else "" for each in (hold.since, hold.until, _ended(hold, now))]
     too_late = output.number(hold.too_late) if hold.in_force is InForce.YES else ""
-    return hold.id, what, *times, hold.in_force.value, too_late, hold.owner, hold.reason
+    return hold.id, what, *times, hold.in_force.value, too_late, hold.owner, hold.reason or "forgotten"

@@ -46,7 +46,7 @@ def show(
     body: Annotated[bool, typer.Option("--body", help="Print the message too: it may hold personal data.")] = False,
     as_json: output.Json = False,
 ) -> None:
-    """Show a parked message: where it came from, and why it is here.
+    """Show a parked message: where it came from, and why it is here. Once it is dismissed, its content is gone.
 
     Exit codes: 0 done, 3 a store did not answer, 4 no parked message has this id.
     """
@@ -57,7 +57,9 @@ def show(
     entry, message = found
     value = _value(entry, message) | {"message_id": message.message_id}
     value |= {"dismissed_by": message.dismissed_by, "dismissed_because": message.dismissed_because}
-    if body:
+    if body and message.body is None:
+        output.note("its content is gone: it was dismissed, or its request has closed")
+    elif body:
         value["body"] = message.content.decode(errors="backslashreplace")
     if as_json:
         output.document(value)
@@ -108,6 +110,7 @@ def _value(entry: ParkedEntry, message: ParkedMessage) -> dict[str, Any]:
     return {
         "id": entry.id,
         "queue": message.queue,
+        "arrival": message.arrival,
         "parked_at": message.parked_at,
         "request": message.request,
         "about": entry.about or None,

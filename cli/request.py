@@ -110,6 +110,8 @@ def restrict(
     subject = {name: value for name, value in given.items() if value is not None}
     if len(subject) != 1:
         raise typer.BadParameter("give exactly one", param_hint="--user-id, --email, --home-id")
+    if until and parse_utc(_time(until, "--until")) <= _now():
+        raise typer.BadParameter("give a time in the future", param_hint="--until")
     _ask(
         "restrict",
         request,
@@ -149,7 +151,9 @@ def resolve(
     """Decide about a request that needs attention: say whom it means, or close it as rejected.
 
     With one of --user-id, --email, --home-id it goes on with that person or home; without, it is closed, and REASON is
-    what the person was answered. Exit codes: 0 queued (or printed), 2 wrong arguments, 3 Service Bus did not answer.
+    what the person was answered. Where another user has the same e-mail address, --email with that address says that
+    the records go too which name only the address; without it they stay, and the request goes on. Exit codes: 0 queued
+    (or printed), 2 wrong arguments, 3 Service Bus did not answer.
     """
     given = {"user_id": user_id, "email": email, "home_id": home_id}
     subject = {name: value for name, value in given.items() if value is not None} or None

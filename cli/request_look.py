@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from shared.wiring import Product
 
 POLL_SECONDS = 1.0
+CARRIED_OUT = (State.DONE, State.CLOSED)
 ENDED = (State.CLOSED, State.REJECTED)
 
 RequestId = Annotated[UUID, typer.Argument(metavar="ID", help="The request's id.")]
@@ -65,7 +66,8 @@ def status(
     request: RequestId,
     *,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Wait until it is carried out or needs a person; Ctrl-C ends it.")
+        bool,
+        typer.Option("--follow", help="Wait until it is known, and carried out or needs a person; Ctrl-C ends it."),
     ] = False,
     as_json: output.Json = False,
 ) -> None:
@@ -99,8 +101,11 @@ def receipt(
     if to is None:  # JSON in any case
         output.say(stored.data.decode())
         return
-    to.touch(mode=0o600, exist_ok=False)
-    to.write_bytes(stored.data)
+    try:
+        to.touch(mode=0o600, exist_ok=False)
+        to.write_bytes(stored.data)
+    except OSError as error:
+        raise ConfigError(f"{to}: cannot be written: {error.strerror}") from None
     output.note(f"written to {to}: personal data, for the person alone")
     if as_json:
         output.document({"request": str(request), "file": str(to)})
@@ -189,6 +194,7 @@ def _value(document: RequestDocument, *, names: bool = False) -> dict[str, Any]:
             "subject": document.subject,
             "scopes": [{"kind": scope.kind.value, "id": scope.id} for scope in document.scopes()],
             "homes": list(document.homes or ()),
+            "stayed_records": list(document.stayed_records),
         }
     return value
 
@@ -200,8 +206,8 @@ def _cells(document: RequestDocument) -> tuple[str, ...]:
         document.state.value.replace("_", " "),
         output.when(document.received_at),
         output.when(document.due_at),
-        output.when(document.finished_at),
-        output.when(document.in_backups_until),
+        output.when(document.finished_at if document.state in CARRIED_OUT else None),
+        output.when(document.in_backups_until if document.state in CARRIED_OUT else None),
     )
 
 
@@ -230,6 +236,8 @@ def _document_rows(document: RequestDocument, *, names: bool) -> list[tuple[str,
     ]
     rows += [("closed", output.when(document.closed_at))] if document.closed_at else []
     rows += [(f"  {name}", output.counts(counts)) for name, counts in document.outcomes().items()]
+    if document.state in CARRIED_OUT and document.type == "erase" and not document.outcomes():
+        rows.append(("found", "nothing"))
     rows += [
         ("kept by law", f"{name} until {output.when(until)}" if until else f"{name}, until an unknown time")
         for name, until in document.retained.items()
@@ -237,9 +245,11 @@ def _document_rows(document: RequestDocument, *, names: bool) -> list[tuple[str,
     rows += [("not judged", output.counts(document.strange))] if document.strange else []
     rows += [("not reached", f"{name}: {why}") for name, why in document.not_reached.items()]
     for each in document.decisions:
-        rows.append(("decided", output.when(each.at) + (f", by {each.by}: {each.reason}" if names else "")))
+        why = f": {each.reason}" if each.reason else ""
+        rows.append(("decided", output.when(each.at) + (f", by {each.by}{why}" if names else "")))
     if names:
         rows += [("asked by", document.requested_by), ("verified by", document.identity_verified_by)]
-        rows += [("subject", str(dict(document.subject)))] if document.subject else []
+        rows += [(field.replace("_", " "), str(text)) for field, text in (document.subject or {}).items()]
         rows += [(scope.kind.value, scope.id) for scope in document.scopes()]
+        rows += [("had to stay", text) for text in document.stayed_records]
     return rows

@@ -196,6 +196,7 @@ def _holds(holds: HoldStatus) -> str:
             "not in force yet": len(holds.pending),
             "not known to be in force": holds.unknown,
             "too late for some records": holds.too_late,
+            "on an unknown category": len(holds.astray),
             "ended": holds.ended,
             "unreadable": holds.unreadable,
         }

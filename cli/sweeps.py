@@ -14,7 +14,7 @@ from uuid import uuid4
 import typer
 
 from cli import output, settings
-from cli.sending import send
+from cli.sending import OnlyPrint, send
 from shared import messages, policy_file
 from shared.errors import ConfigError, TransientError
 from shared.model import utc_text
@@ -61,13 +61,14 @@ def run(
     categories: Categories = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="Every category that is enforced.")] = False,
+    only_print: OnlyPrint = False,
     as_json: output.Json = False,
 ) -> None:
     """Queue a run now, before its cadence: sends a message to queue `requests`; the functions sweep.
 
     A category whose last run is not finished goes on with that one; one that is paused, or whose run waits for
-    approval, starts nothing, and stderr says so. Exit codes: 0 queued, 2 no such category, or one that is only planned,
-    3 Service Bus did not answer.
+    approval, starts nothing, and stderr says so. Exit codes: 0 queued (or printed), 2 no such category, or one that is
+    only planned, 3 Service Bus did not answer.
     """
     if bool(categories) == everything:
         raise typer.BadParameter("name categories, or give --all", param_hint="CATEGORY")
@@ -79,7 +80,11 @@ def run(
     if following:
         raise ConfigError(f"no run of their own: {', '.join(following)}; `retention plan` says with what they go")
     request = uuid4()
-    send(messages.run(request=request, categories=tuple(categories or ())), str(request))
+    body = messages.run(request=request, categories=tuple(categories or ()))
+    if only_print:
+        typer.echo(body.decode())
+        return
+    send(body, str(request))
     if as_json:
         output.document({"request": str(request), "queue": "requests", "categories": categories or "all"})
     else:

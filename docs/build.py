@@ -9,13 +9,16 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
+from uuid import UUID
 
 from shared import messages
 from shared.message_forms import ByPeople
@@ -25,7 +28,6 @@ from shared.policy_terms import BlobStore, Empty, Field, Follows, Name, NameOrSt
 
 ROOT = Path(__file__).parents[1]
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
-ID = "6f1c9f0e-5d0f-4c56-9f0a-0b6a4a1f7c11"
 OTHER = "0b9f2d52-3c1e-4a86-8f3e-6f2f7a1c9d20"
 ASKED = {
     "requested_by": "the customer, by phone",
@@ -47,6 +49,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "resume": {"category": "camera-snapshots", **BY},
     "dismiss": {"parked": "0123456789abcdef", "reason": "sent again as it should be", **BY},
 }
+RIGHTS = {"export": 15, "correct": 16}
 CODE = {
     14: "shared/requests/close.py, shared/requests/replay.py",
     17: "shared/requests/intake.py, shared/requests/erase.py",
@@ -69,24 +72,34 @@ def outputs() -> dict[Path, str]:
 # ---------------------------------------------------------------- promises
 
 
-def proofs(tests: Path) -> dict[int, list[str]]:
-    """The tests that are marked as proof of a row: `file::test`, by row."""
-    found: dict[int, list[str]] = {}
+Proof = tuple[str, frozenset[str]]
+
+
+def proofs(tests: Path) -> dict[int, list[Proof]]:
+    """The tests marked as proof of a row, by row: `file::test`, and its categories (none: all of the row)."""
+    found: dict[int, list[Proof]] = {}
     for path in sorted(tests.rglob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                for row in _marked(node):
-                    found.setdefault(row, []).append(f"{path.relative_to(tests.parent)}::{node.name}")
+                for row, categories in _marked(node):
+                    name = f"{path.relative_to(tests.parent)}::{node.name}"
+                    found.setdefault(row, []).append((name, categories))
     return found
 
 
-def _marked(test: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[int]:
+def of_row(proved: Mapping[int, list[Proof]], row: Category | Promise) -> list[str]:
+    """The tests that prove this very row."""
+    return [name for name, categories in proved.get(row.row, []) if not categories or row.id in categories]
+
+
+def _marked(test: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tuple[int, frozenset[str]]]:
     for mark in test.decorator_list:
         if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.promise":
-            yield from (each.value for each in mark.args if isinstance(each, ast.Constant))  # type: ignore[misc]
+            row, *categories = [ast.literal_eval(each) for each in mark.args]
+            yield row, frozenset(categories)
 
 
-def promises(policy: Policy, proved: Mapping[int, list[str]]) -> str:
+def promises(policy: Policy, proved: Mapping[int, list[Proof]]) -> str:
     """docs/promises.md."""
     rows = sorted([*policy.categories, *policy.promises], key=lambda row: row.row)
     intro = (
@@ -97,22 +110,25 @@ def promises(policy: Policy, proved: Mapping[int, list[str]]) -> str:
         "what the settings of a store add to it is measured by `retention posture`.\n\n"
         "| Row | Clause | What | Rule | At the latest | On request | Status |\n|---|---|---|---|---|---|---|\n"
     )
-    parts = [intro, *(_row(row) for row in rows)]
+    planned = {row.row for row in rows if row.status == "planned"}
+    parts = [intro, *(_row(row, planned) for row in rows)]
     parts.append("\n## Code and proof\n\n| Row | What | Code | Tests that prove it |\n|---|---|---|---|\n")
-    parts += [_proof(row, proved.get(row.row, [])) for row in rows if row.status != "planned"]
+    parts += [_proof(row, of_row(proved, row)) for row in rows if row.status != "planned"]
     return "".join(parts)
 
 
-def _row(row: Category | Promise) -> str:
+def _row(row: Category | Promise, planned: AbstractSet[int]) -> str:
     says = f"`{row.id}`: {row.says}"
     if isinstance(row, Promise):
         return _cells(row.row, row.clause, says, "", "", row.note, row.status)
+    on_request = row.on_request
+    for right, number in RIGHTS.items():
+        if number in planned:
+            on_request = re.sub(rf"\b{right}\b", f"{right} *(planned)*", on_request)
     rules = [f"{_start(each)} → {each.period}{' *(assumed)*' if each.assumed else ''}" for each in row.rules]
     worst = [row.worst_case(rule) for rule in row.rules]
     also = "".join(f"; {each.name}: {each.status}" for each in row.suppliers)
-    return _cells(
-        row.row, row.clause, says, "<br>".join(rules), "<br>".join(worst), row.on_request, f"{row.status}{also}"
-    )
+    return _cells(row.row, row.clause, says, "<br>".join(rules), "<br>".join(worst), on_request, f"{row.status}{also}")
 
 
 def _start(rule: Rule) -> str:
@@ -175,7 +191,8 @@ def with_blocks(text: str) -> str:
 
 
 def _block(name: str, form: type[Any]) -> str:
-    example = {"retention": {"version": 1, "type": name, "id": ID, **EXAMPLES[name]}}
+    number = UUID(bytes=hashlib.sha256(f"example {name}".encode()).digest()[:16], version=4)  # one of its own
+    example = {"retention": {"version": 1, "type": name, "id": str(number), **EXAMPLES[name]}}
     body = json.dumps(example, indent=2)
     messages.parse(body.encode(), now=NOW)  # an example that would be parked is none
     fields = {field: info for field, info in form.model_fields.items() if field not in ("version", "type")}

@@ -48,7 +48,7 @@ def _requests(found: Status) -> Iterator[Attention]:
     if due[SHOWN:]:
         yield Attention(text=f"more requests that are due within {SOON.days} days: {len(due) - SHOWN}", see="due-soon")
     if requests.pause is not None:
-        text = f"erasures are paused since {requests.pause.since:%Y-%m-%d %H:%M}Z: `retention resume erasures`"
+        text = f"erasures are paused since {requests.pause.since:%Y-%m-%d %H:%M}Z: `retention resume erasures --by WHO`"
         yield Attention(text=text, see="paused")
 
 
@@ -88,11 +88,11 @@ def _categories(found: Status, after: timedelta) -> Iterator[Attention]:
     for each in found.categories:
         if each.approval == "waiting":
             more = f"more than its cap of {each.cap}"
-            text = f"{each.category}: run {each.run} found {more}: look, then `retention approve {each.run}`"
+            text = f"{each.category}: run {each.run} found {more}: look, then `retention approve {each.run} --by WHO`"
             yield Attention(text=text, see="approval", category=each.category)
         if each.pause is not None:
             since = f"{each.pause.since:%Y-%m-%d %H:%M}Z"
-            text = f"{each.category}: paused since {since}: `retention resume {each.category}`"
+            text = f"{each.category}: paused since {since}: `retention resume {each.category} --by WHO`"
             yield Attention(text=text, see="paused", category=each.category)
         if each.approval == "waiting" or each.pause is not None:
             continue
@@ -113,6 +113,14 @@ def _holds(found: Status, after: timedelta) -> Iterator[Attention]:
         text = (
             f"{found.holds.unreadable} holds cannot be read, and nothing is deleted: `retention hold list` names them"
         )
+        yield Attention(text=text, see="holds")
+    for hold in found.holds.astray[:SHOWN]:
+        text = (
+            f"hold {hold} is on a category that the policy does not have, and nothing is deleted: name it or release it"
+        )
+        yield Attention(text=text, see="holds")
+    if left := found.holds.astray[SHOWN:]:
+        text = f"more holds on categories that the policy does not have: {len(left)} (`retention hold list`)"
         yield Attention(text=text, see="holds")
     longest = 2 * after  # what a crash left open is taken up after that time, and then the watch looks at the hold
     late = [each for each in found.holds.pending if each.since is None or each.since + longest <= found.at]

@@ -29,6 +29,7 @@ from shared.model import (
     Outcome,
     Record,
     Renewed,
+    Replaced,
     RequestCause,
     Retained,
     Scope,
@@ -74,6 +75,7 @@ class EventType(StrEnum):
     HOLD_RELEASED = "retention.hold.released"
     LOG_DROPPED = "retention.log.dropped"
     HOLD_IN_FORCE = "retention.hold.in_force"
+    RECORD_REPLACED = "retention.record.replaced"
 
 
 STAYED = (EventType.RECORD_HELD, EventType.RECORD_BLOCKED, EventType.RECORD_RETAINED)
@@ -222,6 +224,8 @@ def _outcome(outcome: Outcome) -> tuple[EventType, dict[str, Any]]:
             return EventType.RECORD_ALREADY_GONE, {"name": "already_gone"}
         case Renewed():
             return EventType.RECORD_RENEWED, {"name": "renewed"}
+        case Replaced():
+            return EventType.RECORD_REPLACED, {"name": "replaced"}
         case Held():
             return EventType.RECORD_HELD, {"name": "held", "hold": outcome.hold}
         case Blocked():

@@ -1,8 +1,9 @@
 """Control of the sweeps by people: approving a run that found more than its cap, pausing and resuming.
 
 Each order is written with its event into the document that it changes, and posted from there, so that a crash loses
-neither. An order that is delivered again, or says what is so already, changes nothing. Who ordered it and why is free
-text: it stays in our documents, and never enters an event or a log.
+neither. An order that is delivered again changes nothing, whatever has been ordered since: each is remembered for 30
+days, also one that said what was so already. Who ordered it and why is free text: it stays in our documents, and never
+enters an event or a log.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared import audit, messages
@@ -18,9 +19,12 @@ from shared.deletion import Gate
 from shared.outbox import outgoing, post
 from shared.plan import swept_rules
 from shared.policy import Policy
-from shared.runs import ERASURES, REMEMBERED, Pause, Runs
+from shared.runs import ERASURES, Pause, Runs
 
 log = logging.getLogger("retention.control")
+
+REDELIVERED_WITHIN = timedelta(days=30)
+"""So long an order's id is remembered: far longer than the broker takes to deliver a message again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,24 +51,23 @@ class Control:
             return
         if held is None or held.value.run != message.run or held.value.approval is None:
             raise messages.MessageError("retention.run: no such run waits for approval; `retention status` shows which")
-        if held.value.approval == "given":
-            if held.value.finished is not None:
-                raise messages.MessageError("retention.run: the run was approved, and is finished; nothing is to do")
-            return
-        data = {"category": category, "run": message.run, "more_than": held.value.cap}
-        event = outgoing(self.gate, audit.EventType.RUN_APPROVED, now, data)
-        update = {
-            "approval": "given",
-            "approved_at": now,
-            "approved_by": message.by,
-            "orders": _and(held.value.orders, order),
-            "outbox": (*held.value.outbox, event),
-        }
+        waiting = held.value.approval == "waiting"
+        if not waiting and held.value.finished is not None:
+            raise messages.MessageError("retention.run: the run was approved, and is finished; nothing is to do")
+        update: dict[str, Any] = {"orders": _and(held.value.orders, order, now)}
+        if waiting:
+            data = {"category": category, "run": message.run, "more_than": held.value.cap}
+            event = outgoing(self.gate, audit.EventType.RUN_APPROVED, now, data)
+            update |= {"approval": "given", "approved_at": now, "approved_by": message.by}
+            update |= {"outbox": (*held.value.outbox, event)}
         await self.runs.set_current(category, held.value.model_copy(update=update), held.etag)
-        log.warning("run %s is approved", message.run)
+        if waiting:
+            log.warning("run %s is approved", message.run)
 
     async def pause(self, message: messages.Pause, now: datetime) -> None:
         """Let nothing more of the category be started, queued, or given to the gate.
+
+        The unit at the gate is finished, at once or, where its worker died, by the watch: an intent is never given up.
 
         Raises MessageError for what is not swept, ChangedError or ExistsError when somebody was faster (redelivered).
         """
@@ -98,10 +101,12 @@ class Control:
         held = await self.runs.pause(name)
         pause = held.value if held else Pause(paused=False, since=now, by="", reason="")
         etag = held.etag if held else None
-        if order not in pause.orders and pause.paused != update["paused"]:
-            event = outgoing(self.gate, kind, now, {"category": name})
-            orders, outbox = _and(pause.orders, order), (*pause.outbox, event)
-            pause = pause.model_copy(update={**update, "orders": orders, "outbox": outbox})
+        if order not in pause.orders:
+            change: dict[str, Any] = {"orders": _and(pause.orders, order, now)}
+            if pause.paused != update["paused"]:
+                event = outgoing(self.gate, kind, now, {"category": name})
+                change |= {**update, "outbox": (*pause.outbox, event)}
+            pause = pause.model_copy(update=change)
             etag = await self.runs.set_pause(name, pause, etag)
             log.warning("%s: %s", name, "paused" if pause.paused else "resumed")
         if pause.outbox:  # of this order, or of one that was interrupted here
@@ -112,5 +117,5 @@ class Control:
         return {category.id for category in self.policy.enforced() if swept_rules(category)} | {ERASURES}
 
 
-def _and(orders: tuple[str, ...], order: str) -> tuple[str, ...]:
-    return (*orders, order)[-REMEMBERED:]
+def _and(orders: Mapping[str, datetime], order: str, now: datetime) -> dict[str, datetime]:
+    return {each: at for each, at in orders.items() if now - at < REDELIVERED_WITHIN} | {order: now}

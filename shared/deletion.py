@@ -13,37 +13,23 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import assert_never
 
 from shared import audit, messages
 from shared.accounts import account
+from shared.attempt import Attempt, Kept
 from shared.errors import ChangedError, ConfigError, TransientError
-from shared.holds import Holds
+from shared.holds import Hold, HoldAstrayError, Holds
 from shared.journal import Intent, Journals, OpenJournal
 from shared.keys import ScopeKeys
-from shared.model import (
-    AlreadyGone,
-    Blocked,
-    Cause,
-    Erased,
-    ErasedRecoverable,
-    Held,
-    Left,
-    Outcome,
-    Record,
-    Renewed,
-    RequestCause,
-    Retained,
-    Scope,
-)
+from shared.model import Cause, Held, Outcome, Record, RequestCause, Retained, Scope
 from shared.policy import Policy
-from shared.stores.interface import Answer, NoAnswer, Queue, RecordStore, Recoverable, Said
+from shared.stores.interface import Answer, NoAnswer, Queue, RecordStore
 
 ATTEMPTS = 4  # of one record that had no answer, before its journal is left open for recovery
 FIRST_WAIT = 0.2  # seconds before the second attempt; doubled each time
 LONGEST_WAIT = 30.0  # seconds that a store may ask for; beyond it the journal is left to recovery
-SEND_WITHIN = timedelta(minutes=2)  # of an attempt's beginning: later it deletes nothing more
-ANSWER_WITHIN = 120.0  # seconds that one call of a store may take
+SEND_WITHIN = timedelta(minutes=2)  # of an attempt's beginning, before its first write: later it deletes nothing more
+ANSWER_WITHIN = 120.0  # seconds that one call of a store, or reading the holds, may take
 ON_ITS_WAY = timedelta(minutes=5)  # more than both: by then what an attempt sent has reached its store, or never will
 
 Outcomes = tuple[Outcome, ...]
@@ -83,18 +69,19 @@ class Gate:
         """
         if not records:
             return ()
-        await self.holds.read()  # else each delivery of the message would leave one more open journal
+        await self._holds()  # else each delivery of the message would leave one more open journal
+        begun = self.clock()
         intent = Intent(
             id=intent_id or new_intent_id(),
             cause=cause,
             policy=self.policy.digest,
             clauses={r.category: self.policy.category(r.category).clause for r in records},
             laws={r.category: law for r in records if (law := self.policy.category(r.category).law)},
-            created=self.clock(),
+            created=begun,
             records=tuple(records),
         )
         journal = await self.journals.open(intent)  # a crash from here on leaves the journal open
-        return await self._carry_out(journal)
+        return await self._carry_out(Attempt(journal=journal, begun=begun))
 
     async def recover(self, intent_id: str) -> Outcomes:
         """Finish an open journal by the same steps, from 2 on. One that is settled or gone needs nothing.
@@ -120,104 +107,110 @@ class Gate:
         known = known or {}
         now = await self.journals.objects.now()
         quiet = journal.modified is not None and now >= journal.modified + ON_ITS_WAY
+        begun = self.clock()
         current: OpenJournal | None = journal
         while current is not None and len(known) < len(journal.intent.records):
+            begun = self.clock()
             try:
                 current = await self.journals.touch(current)
                 break
             except ChangedError:  # another worker has begun, or settled
                 quiet = False
                 current = await self.journals.read_open(journal.intent.id)
-        return () if current is None else await self._carry_out(current, again=True, known=known, quiet=quiet)
+        if current is None:
+            return ()
+        return await self._carry_out(Attempt.repeated(current, begun, known=known, quiet=quiet))
 
-    async def _carry_out(
-        self,
-        journal: OpenJournal,
-        *,
-        again: bool = False,
-        known: Mapping[int, Outcome] | None = None,
-        quiet: bool = False,
-    ) -> Outcomes:
-        """Steps 2 to 5. `again`: an earlier attempt may have deleted; unless it is `quiet`, it may be about to.
+    async def _carry_out(self, attempt: Attempt) -> Outcomes:
+        """Steps 2 to 5.
 
-        That a record is missing or changed is final. That it stays (held, blocked) is not while an attempt without an
-        answer may still be on its way: then its journal stays open.
+        That a record is missing or another version is final. That it stays (held, blocked) is not while a deletion
+        without an answer may still be on its way: then its journal stays open.
         """
-        intent = journal.intent
-        unsure = set(range(len(intent.records))) if again and not quiet else set[int]()
-        outcomes: dict[int, Outcome] = dict(known or {})
-        held = {n: why for n, why in (await self._kept(intent)).items() if n not in outcomes}
-        if again:  # what is held now may have been deleted before the hold was there
-            await self._look(intent, held, outcomes, unsure)
+        kept = {n: why for n, why in (await self._kept(attempt.intent)).items() if n not in attempt.outcomes}
+        if attempt.again:  # what is held now may have been deleted before the hold was there
+            await self._look(attempt, kept)
         else:
-            outcomes |= held
-        await self._delete_conditionally(intent, held, outcomes, unsure)
-        missing = len(intent.records) - len(outcomes)
-        if missing:
-            await self._give_up(journal, outcomes)
-            raise TransientError(f"{missing} records had no final answer; journal {intent.id} stays open for recovery")
-        return await self._settle(journal, outcomes)
+            attempt.outcomes.update(kept)
+        await self._delete_conditionally(attempt, kept)
+        if attempt.left:
+            await self._give_up(attempt)
+            missing, name = len(attempt.left), attempt.intent.id
+            raise TransientError(f"{missing} records had no final answer; journal {name} stays open for recovery")
+        return await self._settle(attempt)
 
-    async def _give_up(self, journal: OpenJournal, outcomes: Mapping[int, Outcome]) -> None:
+    async def _give_up(self, attempt: Attempt) -> None:
         """Leave the journal open for recovery, as a new version: who looked before our deletions can settle no more."""
-        current: OpenJournal | None = journal
+        intent = attempt.intent
+        current: OpenJournal | None = attempt.journal
         while current is not None:
             try:
                 await self.journals.touch(current)
             except ChangedError:
-                current = await self.journals.read_open(journal.intent.id)
+                current = await self.journals.read_open(intent.id)
             else:
                 return
-        said = await self.journals.settled(journal.intent.id)
-        await self._correct(journal.intent, outcomes, said, self.clock())
+        said = await self.journals.settled(intent.id)
+        await self._look(attempt, dict.fromkeys(n for n in attempt.left if n in attempt.unsure))
+        await self._correct(attempt, said, self.clock())
 
-    async def _settle(self, journal: OpenJournal, outcomes: Mapping[int, Outcome]) -> Outcomes:
+    async def _settle(self, attempt: Attempt) -> Outcomes:
         """Steps 4 and 5."""
-        intent = journal.intent
+        intent, outcomes = attempt.intent, attempt.outcomes
         final = tuple(outcomes[ordinal] for ordinal in range(len(intent.records)))
         now = self.clock()
         events = await account(intent, outcomes, now, keys=self.keys, source=self.source)
         try:
-            await self.journals.settle(journal, events, log=str(now.year))
+            await self.journals.settle(attempt.journal, events, log=str(now.year))
         except ChangedError:
             current = await self.journals.read_open(intent.id)
-            if current is not None:  # another worker gave up, and may have deleted what we found to stay
-                known = {n: each for n, each in outcomes.items() if not isinstance(each, Held | Blocked | Retained)}
-                return await self._again(current, known)
+            if current is not None:  # another worker began, or gave up: it may have deleted what we found to be there
+                return await self._again(current, attempt.for_certain())
             said = await self.journals.settled(intent.id)
             if said != events:  # else the store's client repeated a write of ours that had gone through
-                await self._correct(intent, outcomes, said, now)
+                await self._correct(attempt, said, now)
                 final = ()
         await self.ring(intent.id)
         return final
 
-    async def _correct(
-        self, intent: Intent, outcomes: Mapping[int, Outcome], said: Sequence[bytes] | None, now: datetime
-    ) -> None:
+    async def _correct(self, attempt: Attempt, said: Sequence[bytes] | None, now: datetime) -> None:
         """Another worker settled first. Where it said that a record stays and this one deleted it, say so as well.
 
-        That takes a worker that slept for minutes in the middle of a call. Its event names the one it corrects. Where
-        the journal is cleared already (`said` is None), what it said is not known here, and every deletion is said.
+        That takes a worker that slept for minutes in the middle of a call. Its event names the one it corrects, and
+        the holds that it came across are told. Where the journal is cleared already (`said` is None), what it said is
+        not known here, and every deletion is said.
         """
-        types = {event["id"]: event["type"] for event in map(audit.parse_event, said or ())}
-        gone = {
-            ordinal: outcome
-            for ordinal, outcome in outcomes.items()
-            if isinstance(outcome, Erased | ErasedRecoverable | Left)
-            and (said is None or types[f"{intent.id}/{ordinal}"] in audit.STAYED)
-        }
+        intent = attempt.intent
+        types = None if said is None else {_ordinal(e["id"]): e["type"] for e in map(audit.parse_event, said)}
+        gone = attempt.corrections(types, audit.STAYED)
         log.info("journal %s was settled by another worker", intent.id)
         if gone:
             log.error("ALARM journal %s was settled while its first worker still deleted: corrected", intent.id)
             correction = new_intent_id()  # a crash before this write loses the correction: two faults at once
             events = await account(intent, gone, now, keys=self.keys, source=self.source, correction=correction)
             await self.journals.post(correction, events, log=str(now.year))
+            for hold in await self.holds.read():
+                late = [f"{intent.id}/{n}" for n in gone if hold.covers(intent.records[n], intent.cause)]
+                if late:
+                    await self.holds.tell_late(hold.id, correction, late)
 
-    async def _kept(self, intent: Intent) -> dict[int, Held | Retained]:
+    async def _holds(self) -> Sequence[Hold]:
+        """The holds. Raises TransientError where they cannot be read in time, or one covers nobody knows what."""
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN):
+                holds = await self.holds.read()
+        except TimeoutError:
+            raise TransientError("the holds could not be read in time: nothing is deleted") from None
+        astray = next((hold.id for hold in holds if hold.astray(self.policy)), None)
+        if astray is not None:
+            raise HoldAstrayError(astray)
+        return holds
+
+    async def _kept(self, intent: Intent) -> dict[int, Kept]:
         """What must stay: held, or kept by a law against a request."""
-        holds = await self.holds.read()
+        holds = await self._holds()
         now = self.clock()
-        found: dict[int, Held | Retained] = {}
+        found: dict[int, Kept] = {}
         for ordinal, record in enumerate(intent.records):
             law = intent.laws.get(record.category) if isinstance(intent.cause, RequestCause) else None
             hold = next((h for h in holds if h.covers(record, intent.cause)), None)
@@ -227,45 +220,39 @@ class Gate:
                 found[ordinal] = Retained(law=law, until=record.due)
         return found
 
-    async def _look(
-        self, intent: Intent, held: Mapping[int, Held | Retained], outcomes: dict[int, Outcome], unsure: set[int]
-    ) -> None:
-        """Fill in the outcome of what is kept, without asking for a deletion."""
-        for store, ordinals in _by_store(intent, held):
-            here = await self._store(store).there([intent.records[n] for n in ordinals], leaver=_leaver(intent))
-            for ordinal, is_here in zip(ordinals, here, strict=True):
-                if is_here is False:
-                    outcomes[ordinal] = AlreadyGone()
-                elif is_here is True and ordinal not in unsure:
-                    outcomes[ordinal] = held[ordinal]
+    async def _look(self, attempt: Attempt, kept: Mapping[int, Kept | None]) -> None:
+        """Fill in what a look proves of these records, without asking for a deletion."""
+        intent = attempt.intent
+        for store, ordinals in _by_store(intent, kept):
+            records = [intent.records[n] for n in ordinals]
+            try:
+                async with asyncio.timeout(ANSWER_WITHIN):
+                    seen = await self._store(store).there(records, leaver=_leaver(intent))
+            except TimeoutError:
+                continue
+            for ordinal, there in zip(ordinals, seen, strict=True):
+                attempt.looked(ordinal, there, kept[ordinal])
 
-    async def _delete_conditionally(
-        self, intent: Intent, held: Mapping[int, Held | Retained], outcomes: dict[int, Outcome], unsure: set[int]
-    ) -> None:
-        """Fill in the outcome of every record that is not held and gives a final answer.
+    async def _delete_conditionally(self, attempt: Attempt, kept: Mapping[int, Kept]) -> None:
+        """Fill in the outcome of every record that is not kept and gives a final answer.
 
         Gives up, and leaves the journal open, when the store asks for a longer wait than LONGEST_WAIT, or when the
         attempt is older than SEND_WITHIN: recovery may rely on it that nothing is sent then.
         """
-        begun = self.clock()
         wait = 0.0
-        for attempt in range(ATTEMPTS):
-            left = [n for n in range(len(intent.records)) if n not in outcomes and n not in held]
+        for number in range(ATTEMPTS):
+            left = [n for n in attempt.left if n not in kept]
             if not left or wait > LONGEST_WAIT:
                 return
             await self.sleep(wait)
-            wait = FIRST_WAIT * 2**attempt
-            for store, ordinals in _by_store(intent, left):
-                if self.clock() >= begun + SEND_WITHIN:
+            wait = FIRST_WAIT * 2**number
+            for store, ordinals in _by_store(attempt.intent, left):
+                if self.clock() >= attempt.begun + SEND_WITHIN:
                     return
-                for ordinal, answer in zip(ordinals, await self._ask(store, intent, ordinals), strict=True):
+                for ordinal, answer in zip(ordinals, await self._ask(store, attempt.intent, ordinals), strict=True):
+                    attempt.answered(ordinal, answer)
                     if isinstance(answer, NoAnswer):
                         wait = max(wait, answer.retry_after or 0.0)
-                        unsure.add(ordinal)
-                        continue
-                    outcome = _outcome(answer)
-                    if not (isinstance(outcome, Blocked) and ordinal in unsure):
-                        outcomes[ordinal] = outcome
 
     async def _ask(self, store: str, intent: Intent, ordinals: Sequence[int]) -> Sequence[Answer]:
         records = [intent.records[n] for n in ordinals]
@@ -289,6 +276,10 @@ def _by_store(intent: Intent, ordinals: Iterable[int]) -> Iterable[tuple[str, li
     return found.items()
 
 
+def _ordinal(event_id: str) -> int:
+    return int(event_id.rpartition("/")[2])
+
+
 def _leaver(intent: Intent) -> Scope | None:
     return intent.cause.scope if isinstance(intent.cause, RequestCause) else None
 
@@ -301,22 +292,3 @@ def count(outcomes: Sequence[Outcome]) -> Counter[str]:
 def new_intent_id() -> str:
     """A random intent id: 32 hex digits."""
     return secrets.token_hex(16)
-
-
-def _outcome(answer: Said | Recoverable) -> Outcome:
-    """What an answer proves."""
-    match answer:
-        case Recoverable(until=until):
-            return ErasedRecoverable(until=until)
-        case "deleted":
-            return Erased()
-        case "left":
-            return Left()
-        case "missing":
-            return AlreadyGone()
-        case "changed":
-            return Renewed()
-        case "lease" | "immutability" | "legal-hold" | "blob-type":
-            return Blocked(reason=answer)
-        case _:
-            assert_never(answer)

@@ -4,6 +4,7 @@ A unit of work that began before the hold may have read the holds too early, and
 journals are looked at once the hold is durable, and until each of them is settled the hold is `pending`. A unit that
 begins later reads the hold. Only when nothing of it can go any more is it `in_force: yes`, with the number of records
 for which it came too late. Nothing here deletes governed data, or stops the gate: docs/adr/0001-gate-protocol.md.
+A day after its end a hold forgets whom it was about, and what somebody wrote about them.
 """
 
 from __future__ import annotations
@@ -12,26 +13,28 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared import audit, messages
 from shared.deletion import Gate
 from shared.documents import Outgoing, Version, read, write
 from shared.each import each
-from shared.errors import ChangedError, ConfigError, ExistsError, TransientError
+from shared.errors import ChangedError, ExistsError, TransientError
+from shared.hold_notes import HoldNotes
 from shared.hold_targets import Target, target_of, target_of_scope
-from shared.holds import ENDS, NOTE, Hold, HoldKind, InForce
-from shared.journal import Intent, decode, encode
+from shared.holds import ENDS, LATE, NOTE, Hold, HoldKind, InForce
 from shared.keys import name_of, name_of_category
 from shared.messages import MessageError
-from shared.model import RequestCause, Scope, utc_text
+from shared.model import Scope, parse_utc, utc_text
 from shared.outbox import outgoing, post
-from shared.stores.interface import ObjectStore
+from shared.stores.interface import Entry, ObjectStore
 
 POLL = 1.0  # seconds between two looks at the journals that are open
 RESTRICTION = "GDPR Art. 18"
+FORGET_AFTER = timedelta(days=1)  # of a hold's end: its message may come again until then, and is known by its target
+FORGOTTEN = "forgotten"
 
 log = logging.getLogger("retention.holds")
 
@@ -84,7 +87,7 @@ class Holding:
             kind=target.kind,
             target=target.text,
             owner=RESTRICTION,
-            reason=f"{RESTRICTION}, request {request}",
+            reason=_reason(request),
             by="the request",
             until=until,
         )
@@ -114,8 +117,8 @@ class Holding:
 
         1. Post the events that wait.
         2. Look at the open journals, if nobody has: those alone can have missed the hold.
-        3. When each of them is settled, look which of the records that they named are there: what an attempt sent has
-           reached its store by then, so what is there stays.
+        3. When each of them is settled, look which of the records that they named are there as they were listed: what
+           an attempt sent has reached its store by then, so what is there stays.
 
         Raises TransientError, ConfigError for a store without a connection.
         """
@@ -127,23 +130,20 @@ class Holding:
             return (await self._there(hold_id)).value
 
     async def watch(self) -> int:
-        """Settle every hold that is pending or has events waiting, and drop the notes of all others. Returns how many.
+        """Settle every hold that is pending or has events waiting. Returns how many.
 
-        One that fails does not stop the others: its error is raised when all have had their turn.
+        Of the others the notes are dropped, those that came late are counted, and those that ended are forgotten. One
+        that fails does not stop the others: its error is raised when all have had their turn.
         """
-        waiting: list[str] = []
-        noted: dict[str, list[str]] = {}
-        async for entry in self._objects.list():
-            if NOTE in entry.metadata:
-                noted.setdefault(entry.name.partition("/")[0], []).append(entry.name)
-            elif entry.metadata.get("in_force") == InForce.PENDING or "outbox" in entry.metadata:
-                waiting.append(entry.name.removesuffix(".json"))
+        entries = [entry async for entry in self._objects.list()]
+        holds = [entry for entry in entries if NOTE not in entry.metadata]
+        waiting = [entry.name.removesuffix(".json") for entry in holds if _waits(entry)]
         await each(waiting, self.settle, log=log, say=lambda hold: f"the settling of hold {hold}")
-        for hold_id, names in noted.items():
-            held = await self._load(hold_id)
-            if held is None or held.value.in_force is not InForce.PENDING:
-                for name in names:
-                    await self._objects.delete(name)
+        notes = [entry for entry in entries if NOTE in entry.metadata]
+        await each(notes, self._see_to, log=log, say=lambda note: f"the note {note.name}")
+        now = await self._objects.now()
+        ended = [entry for entry in holds if FORGOTTEN not in entry.metadata and _ended(entry, now - FORGET_AFTER)]
+        await each(ended, self._forget, log=log, say=lambda hold: f"the forgetting of hold {hold.name}")
         return len(waiting)
 
     # ------------------------------------------------------------ placing
@@ -157,7 +157,7 @@ class Holding:
             with suppress(ExistsError):  # the same message at the same moment
                 await write(self._objects, _name(hold.id), document, None, metadata=_metadata(document))
             held = await self._load(hold.id)  # a crash from here on leaves a hold that the gate sees
-        if held is None or _said(held.value) != _said(hold):
+        if held is None or not _same(held.value, hold):
             raise MessageError("retention.id: another hold has this id; give a new UUID")
         await self._wait(hold.id)
 
@@ -193,61 +193,57 @@ class Holding:
             return (await self._save(held, in_force=InForce.UNKNOWN)).value
         if held.value.journals is None:
             # a crash after this leaves notes, which the next look writes again
-            held = await self._save(held, journals=await self._look(held.value))
-        gone = await self._gone(held.value)
+            held = await self._save(held, journals=await self._notes.take(held.value))
+        gone = await self._notes.gone(held.value)
         if gone is None:
             return held.value
-        data = {"hold": held.value.id, "journals": len(held.value.journals or ()), "too_late": gone}
-        event = outgoing(self.gate, audit.EventType.HOLD_IN_FORCE, self.gate.clock(), data)
-        if gone:
-            log.error("ALARM hold %s came too late for %d records", held.value.id, gone)
-        await self._save(held, in_force=InForce.YES, too_late=gone, outbox=(*held.value.outbox, event))
+        await self._in_force(held, gone)
         return (await self._flush(held.value.id)).value
 
-    async def _look(self, hold: Hold) -> tuple[str, ...]:
-        """The open journals that name what the hold covers, each with a note: settling one takes its locators away."""
-        async for intent_id, state, _ in self.gate.journals.entries():
-            journal = None if state == "settled" else await self.gate.journals.read_open(intent_id)
-            if journal is None:
-                continue
-            covered = tuple(r for r in journal.intent.records if hold.covers(r, journal.intent.cause))
-            if covered:
-                note = encode(replace(journal.intent, records=covered))
-                with suppress(ExistsError):  # an earlier look's: an intent never changes
-                    await self._objects.create(_note(hold.id, intent_id), note, metadata={NOTE: "open"})
-        # with what an earlier look noted: such a journal may be settled by now
-        return tuple([entry.name.rpartition("/")[2] async for entry in self._objects.list(_note(hold.id, ""))])
+    async def _in_force(self, held: Version[Hold], more: set[str]) -> None:
+        """Say that nothing more can go, and for how many records that is too late: those known, and `more`."""
+        late = {*held.value.late, *more}
+        data = {"hold": held.value.id, "journals": len(held.value.journals or ()), "too_late": len(late)}
+        event = outgoing(self.gate, audit.EventType.HOLD_IN_FORCE, self.gate.clock(), data)
+        if late:
+            log.error("ALARM hold %s came too late for %d records", held.value.id, len(late))
+        outbox = (*held.value.outbox, event)
+        await self._save(held, in_force=InForce.YES, late=tuple(sorted(late)), too_late=len(late), outbox=outbox)
 
-    async def _gone(self, hold: Hold) -> int | None:
-        """How many of the records noted are gone; None while that is not final."""
-        gone: set[str] = set()
-        for intent_id in hold.journals or ():
-            if await self.gate.journals.read_open(intent_id) is not None:
-                return None
-            note = await self._objects.read(_note(hold.id, intent_id))
-            missing = await self._missing(decode(note.data)) if note else None
-            if missing is None:
-                return None
-            gone |= missing
-        return len(gone)
+    # ------------------------------------------------------------ afterwards
 
-    async def _missing(self, intent: Intent) -> set[str] | None:
-        """Those of the intent's records that are gone (or name the leaver no more); None if a store does not say."""
-        leaver = intent.cause.scope if isinstance(intent.cause, RequestCause) else None
-        missing: set[str] = set()
-        for place in sorted({record.locator.place for record in intent.records}):
-            store = self.gate.stores.get(place)
-            if store is None:
-                raise ConfigError(f"no connection to {place} is set: a hold needs it")
-            records = [record for record in intent.records if record.locator.place == place]
-            for record, here in zip(records, await store.there(records, leaver=leaver), strict=True):
-                if here is False:
-                    missing.add(record.locator.text())
-                elif here is not True:
-                    return None
-        return missing
+    async def _see_to(self, note: Entry) -> None:
+        """Count what a note says came late; drop it, unless the hold that it lies beside is still pending."""
+        hold_id = note.name.partition("/")[0]
+        held = await self._load(hold_id)
+        if held is not None and held.value.in_force is InForce.PENDING:
+            return
+        if held is not None and note.metadata[NOTE] == LATE and held.value.in_force is InForce.YES:
+            more = await self._notes.late(note.name) - {*held.value.late}
+            if more:
+                await self._in_force(held, more)
+                await self._flush(hold_id)
+        await self._objects.delete(note.name)
+
+    async def _forget(self, entry: Entry) -> None:
+        """Take out of a hold that ended a day ago whom it was about, and the words that may name them."""
+        held = await self._load(entry.name.removesuffix(".json"))
+        if held is None or held.value.in_force is InForce.PENDING or held.value.outbox:
+            return
+        hold = held.value
+        await self._save(
+            held,
+            target=hold.target if hold.kind is HoldKind.CATEGORY else "",
+            reason=hold.reason if hold.reason == _reason(hold.id) else "",
+            ended_because="",
+            forgotten=True,
+        )
 
     # ------------------------------------------------------------ the document
+
+    @property
+    def _notes(self) -> HoldNotes:
+        return HoldNotes(gate=self.gate)
 
     @property
     def _objects(self) -> ObjectStore:
@@ -281,17 +277,41 @@ def _name(hold_id: str) -> str:
     return f"{hold_id}.json"
 
 
-def _note(hold_id: str, intent_id: str) -> str:
-    return f"{hold_id}/{intent_id}"
-
-
 def _metadata(hold: Hold) -> dict[str, str]:
     """What is known of a hold without reading it."""
     found = {"in_force": hold.in_force.value}
     found |= {ENDS: utc_text(hold.ends)} if hold.ends else {}
+    found |= {FORGOTTEN: "yes"} if hold.forgotten else {}
     return found | ({"outbox": "waiting"} if hold.outbox else {})
 
 
+def _waits(entry: Entry) -> bool:
+    """Whether a hold has a next step to take."""
+    return entry.metadata.get("in_force") == InForce.PENDING or "outbox" in entry.metadata
+
+
+def _ended(entry: Entry, at: datetime) -> bool:
+    """Whether a hold ended then or before. An end that is no time stops the gate, and `status` says so."""
+    try:
+        return ENDS in entry.metadata and parse_utc(entry.metadata[ENDS]) <= at
+    except ValueError:
+        return False
+
+
+def _same(held: Hold, asked: Hold) -> bool:
+    """Whether a hold is the one that is asked for: who ordered it may be told otherwise.
+
+    One that is forgotten is that of its request still; to a message it is another.
+    """
+    if held.forgotten:
+        return held.reason == asked.reason == _reason(held.id)
+    return _said(held) == _said(asked)
+
+
 def _said(hold: Hold) -> tuple[object, ...]:
-    """What makes two holds the same: who ordered it may be told otherwise."""
     return hold.kind, hold.target, hold.owner, hold.reason, hold.until
+
+
+def _reason(request: str) -> str:
+    """Why a request's own hold is there: it names nobody."""
+    return f"{RESTRICTION}, request {request}"

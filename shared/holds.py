@@ -1,12 +1,15 @@
 """Holds: what must stay although its period is over or its person asked (GDPR Art. 17(3) and 18).
 
 This file reads them; the gate does so after its intent is durable and before it deletes anything. A hold that does
-not parse stops every deletion until somebody mends it: nothing is deleted on a guess. `shared.holding` writes them.
+not parse, or is on a category that the policy has not, stops every deletion until somebody mends it: nothing is deleted
+on a guess. `shared.holding` writes them.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -15,15 +18,22 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field, ValidationError
 
 from shared.documents import Form, Outgoing
-from shared.errors import TransientError
+from shared.errors import ExistsError, TransientError
 from shared.model import Cause, Record, RequestCause, parse_utc
+from shared.policy import Policy
 from shared.stores.interface import Entry, ObjectStore
 
 ENDS = "ended_at"
 """The metadata that says when a hold ended, or will by itself. Its container keeps it for a year from then."""
 
 NOTE = "journal"
-"""The metadata of an object that is no hold: what `shared.holding` notes of an open journal beside a new hold."""
+"""The metadata of an object that is no hold, but lies beside one until the watch has seen to it.
+
+`open`: what `shared.holding` notes of a journal that was open when the hold came. LATE: what the gate notes of records
+that it called held, and that a worker who slept too long deleted all the same.
+"""
+
+LATE = "late"
 
 
 class HoldKind(StrEnum):
@@ -55,7 +65,8 @@ class Hold(Form):
     `target` is the scope's id, the category's id, or the record's locator text; `category` is the record's. `owner`
     answers for the hold, `by` ordered it. It ends at `until` by itself, or at `ended_at` because `ended_by` released
     it. `journals` are the units of work that were open when it came and name what it covers (None: not looked yet);
-    `too_late` is the number of records in them that went all the same.
+    `too_late` is the number of records that went, or were replaced, all the same, and `late` has the ids of their
+    events. One that is `forgotten` has ended, and names nobody any more: its target and free text are empty.
     """
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]  # it stands in events: short, and no free text
@@ -73,6 +84,8 @@ class Hold(Form):
     in_force: InForce = InForce.UNKNOWN
     journals: tuple[str, ...] | None = None
     too_late: int = 0
+    late: tuple[str, ...] = ()
+    forgotten: bool = False
     outbox: tuple[Outgoing, ...] = ()
 
     @property
@@ -83,6 +96,10 @@ class Hold(Form):
     def over(self, now: datetime) -> bool:
         """Whether it has ended."""
         return self.ends is not None and self.ends <= now
+
+    def astray(self, policy: Policy) -> bool:
+        """Whether it holds a category that the policy has not: under which name those records are now is not known."""
+        return self.kind is HoldKind.CATEGORY and all(each.id != self.target for each in policy.categories)
 
     def covers(self, record: Record, cause: Cause) -> bool:
         """Whether this hold is about the record: by what it is, or because it would go for a held person's sake."""
@@ -127,6 +144,11 @@ class Holds:
                     wrong.append(entry.name)
         return found, wrong
 
+    async def tell_late(self, hold_id: str, correction: str, late: Sequence[str]) -> None:
+        """Leave word beside a hold that the records of these events went all the same. The same again is the same."""
+        with suppress(ExistsError):
+            await self.objects.create(f"{hold_id}/{correction}", json.dumps(late).encode(), metadata={NOTE: LATE})
+
     async def _one(self, name: str) -> Hold | None:
         """A hold; None when its period was over between listing and reading."""
         stored = await self.objects.read(name)
@@ -143,6 +165,16 @@ class HoldError(TransientError):
 
     def __init__(self, where: str) -> None:
         super().__init__(f"a hold cannot be read, nothing is deleted until it is mended: {where}")
+
+
+class HoldAstrayError(TransientError):
+    """A hold is on a category that the policy has not (any more): nothing is deleted, for it may be any by now.
+
+    The operator gives the category its name back, or releases the hold and places another.
+    """
+
+    def __init__(self, hold_id: str) -> None:
+        super().__init__(f"hold {hold_id} is on a category that the policy has not, nothing is deleted until it has")
 
 
 def _over(entry: Entry, now: datetime) -> bool:

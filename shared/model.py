@@ -7,7 +7,7 @@ with ValueError. The words are those of ISO/IEC 27555 (category, starting point,
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal
@@ -27,8 +27,11 @@ def utc_text(moment: datetime) -> str:
 
 
 def parse_utc(text: str) -> datetime:
-    """Read what utc_text wrote, or any RFC 3339 time with an offset. Raises ValueError, also for a naive time."""
-    moment = datetime.fromisoformat(text)
+    """Read what utc_text wrote, or any RFC 3339 time with an offset, in small letters too.
+
+    Raises ValueError, also for a naive time; TypeError for what is no text.
+    """
+    moment = datetime.fromisoformat(str.upper(text))
     aware("time", moment)
     try:
         return moment.astimezone(UTC)
@@ -110,6 +113,7 @@ class Record:
 
     `rule`, `starting_point` and `due` say which period is over; a record found for a request has none of them, unless a
     law keeps its category. `scope` is whom it belongs to, `names` who else it is about: their holds keep it too.
+    `alone` says that the listing saw no version of it besides: a journal does not keep that, and False says nothing.
     """
 
     locator: Locator
@@ -121,6 +125,7 @@ class Record:
     due: datetime | None = None
     names: tuple[Scope, ...] = ()
     action: Action = Action.DELETE
+    alone: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         aware("starting_point", self.starting_point)
@@ -185,7 +190,19 @@ class AlreadyGone:
 
 @dataclass(frozen=True, kw_only=True)
 class Renewed:
-    """The record changed after it was listed: it is another version now, and stays until it is due itself."""
+    """The record changed after it was listed: it is another version now, and stays until it is due itself.
+
+    Nothing that was done here can have deleted the version that was listed.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replaced:
+    """Another version of the record is there now, and stays until it is due itself.
+
+    Whether the one that was listed was changed, or deleted (it may have been by an attempt whose answer was lost) and
+    written anew, is not known. For a leave: the record names the person, in another version.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,4 +227,4 @@ class Retained:
     until: datetime | None
 
 
-Outcome = Erased | ErasedRecoverable | Left | AlreadyGone | Renewed | Held | Blocked | Retained
+Outcome = Erased | ErasedRecoverable | Left | AlreadyGone | Renewed | Replaced | Held | Blocked | Retained

@@ -24,8 +24,7 @@ from shared.plan import swept_rules
 from shared.policy import Category, Policy
 from shared.policy_terms import Rule
 from shared.stores.concurrency import bounded
-from shared.stores.interface import ObjectStore, RecordStore
-from shared.sweep import record_store
+from shared.stores.interface import ObjectStore, RecordStore, record_store
 
 log = logging.getLogger("retention.overdue")
 

@@ -172,7 +172,8 @@ class Parking:
     async def close(self, entry: ParkedEntry, *, by: str, because: str, now: datetime) -> None:
         """Close a parked message and empty it: `by` and `because` are kept with it and told nobody.
 
-        What has come again since the entry was listed stays. A crash before the write leaves it as it was; one after it leaves the event in the outbox, for a repeat to post.
+        What has come again since the entry was listed stays. A crash before the write leaves it as it was; one after it
+        leaves the event in the outbox, for a repeat to post.
         """
         held = await read(self.objects, entry.name, ParkedMessage)
         if held is None:  # its period was over just now
@@ -187,7 +188,7 @@ class Parking:
             held = await self._write(entry.name, closed, held.etag)
         await self._flush(entry.name, held)
 
-    async def forget(self, request: str, now: datetime) -> None:
+    async def forget(self, request: str) -> None:
         """Empty what is parked under a request's id, when the request closes. Safe to repeat.
 
         A dead letter of its work is dismissed with that. Any other message still waits to be dismissed, with the reason
@@ -197,13 +198,13 @@ class Parking:
         found = [entry async for entry in entries(self.objects) if entry.request == request]
         for entry in found:
             if entry.about:
+                now = await self.objects.now()
                 await self.close(entry, by=OURSELVES, because="its request has closed", now=now)
                 continue
             held = await read(self.objects, entry.name, ParkedMessage)
             if held is not None and held.value.request == request:
                 held = await self._write(entry.name, held.value.emptied(), held.etag)
                 await self._flush(entry.name, held)
-
 
     async def flush(self, entry: ParkedEntry) -> None:
         """Post the events of a parked message that wait since somebody was interrupted here. Safe to repeat."""

@@ -2,7 +2,8 @@
 
 A run is due when the cadence has passed since the last one started; a missed one is caught up by the next, whose cutoff
 covers it. An unfinished run is never overtaken: its unfinished slices are sent again instead. While a category is
-paused nothing is started or queued, and a run that found more than its cap has nothing queued until it is approved.
+paused nothing is started or queued, and a run that found more than its cap has nothing queued until it is approved;
+when the policy changes before that, the run ends and the next one counts anew.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ FEWEST_RUNS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Caps:
-    """How much a run may find without anybody's approval, in records, or persons and homes where those are erased.
+    """How much a run may find without anybody's approval, in records; so never more persons or homes than that.
 
     `absolute` holds for every category that has no cap of its own. `factor` times the median of the earlier runs is
     the other bound, but never less than `floor`.
@@ -43,7 +44,19 @@ class Caps:
         return min(absolute, max(self.floor, int(self.factor * median(history))))
 
 
+def quotas(counted: Sequence[int], cap: int) -> list[int]:
+    """How many records each slice may hand over: what was `counted` in it, and an equal share of what the cap leaves.
+
+    Together never more than the cap. Beyond the cap no slice may hand over any: such a run needs approval.
+    """
+    left = cap - sum(counted)
+    return [number + left // len(counted) if left >= 0 else 0 for number in counted]
+
+
 # ---------------------------------------------------------------- what comes next
+
+POLICY_CHANGED = "the policy has changed since"
+"""Why slices ended that were planned under another policy: one is counted for each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +74,7 @@ class Queue:
 
 @dataclass(frozen=True, kw_only=True)
 class Finish:
-    """Every slice is done: close the run."""
+    """Every slice is done, or none may be any more: close the run."""
 
     totals: SliceProgress
 
@@ -95,12 +108,16 @@ def decide(
     current: Current | None,
     progress: Sequence[SliceProgress],
     *,
+    policy: str,
     pause: Pause | None,
     now: datetime,
     resend_after: timedelta,
     forced: bool,
 ) -> Step:
-    """The next step. `progress` has one entry per slice of the current run; `forced` starts before the cadence."""
+    """The next step. `progress` has one entry per slice of the current run; `forced` starts before the cadence.
+
+    `policy` is the digest of the policy now.
+    """
     paused = pause is not None and pause.paused
     if current is not None and current.outbox:
         return Post()
@@ -110,7 +127,9 @@ def decide(
             return Wait()
         return Paused() if paused else Start()
     if current.approval == "waiting":
-        return Unapproved()
+        if current.policy == policy:
+            return Unapproved()
+        return Finish(totals=SliceProgress(done=True, strange={POLICY_CHANGED: current.slices}))
     unfinished = tuple(number for number, each in enumerate(progress) if not each.done)
     if not unfinished:
         return Finish(totals=total(progress))

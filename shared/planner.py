@@ -4,6 +4,7 @@ It deletes nothing and keeps nothing in memory: whatever it knows is in the cont
 another anywhere. Before anything of a run is queued, what has expired is counted, up to one more than the cap, with the
 listing that the workers and the dry run use. That costs one listing of the expired records more than the sweep itself,
 and ends at the cap: with the default of 100,000 at most some 20 list calls of Blob storage, or 100 pages of Cosmos DB.
+Each slice gets a quota from the count, so that what appears later cannot take the run beyond its cap.
 """
 
 from __future__ import annotations
@@ -20,14 +21,13 @@ from shared.deletion import Gate
 from shared.each import each
 from shared.errors import ChangedError, ExistsError, PermanentError
 from shared.liveness import Heartbeats
-from shared.model import Scope
 from shared.outbox import outgoing, post
-from shared.plan import Caps, Finish, Paused, Post, Start, Step, Unapproved, Wait, decide, swept_rules
+from shared.plan import Caps, Finish, Paused, Post, Start, Step, Unapproved, Wait, decide, quotas, swept_rules
 from shared.plan import Queue as QueueStep
 from shared.policy import Category, Policy
 from shared.runs import REMEMBERED, Current, PlannedSlice, RunDocument, Runs, SliceProgress
-from shared.stores.interface import Queue, RecordStore, Slice
-from shared.sweep import record_store, send_slice, without_nobodys
+from shared.stores.interface import Queue, RecordStore, Slice, record_store
+from shared.sweep import send_slice, without_nobodys
 
 log = logging.getLogger("retention.planner")
 
@@ -39,12 +39,17 @@ PAGE = 1_000
 class Survey:
     """What a run would find now: how many records are due, since when the oldest, and what is strange, by reason.
 
-    Where a rule erases persons or homes, `due` counts those, each once. A record that is due by two rules counts twice.
+    A record that is due by two rules counts twice. `counted` has the records of each slice that was looked at.
     """
 
-    due: int
+    counted: Sequence[int]
     oldest: datetime | None
     strange: Mapping[str, int]
+
+    @property
+    def due(self) -> int:
+        """How many records are due in all."""
+        return sum(self.counted)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +116,7 @@ class Planner:
                 category,
                 current,
                 await self._progress(category, current),
+                policy=self.policy.digest,
                 pause=pause.value if pause else None,
                 now=self.clock(),
                 resend_after=self.resend_after,
@@ -144,20 +150,27 @@ class Planner:
     async def _start(self, category: Category, last: Current | None, etag: str | None) -> None:
         """Plan a run, count what it finds, and make it the category's current one; over the cap it asks for approval.
 
-        A crash before the last write leaves a run's document that no category points to: nothing comes of it.
+        A crash before the last write leaves a run's document that no category points to: nothing comes of it, and it
+        goes by itself.
         """
         history = last.history if last else ()
         cap = self.caps.of(category, history)
         document = await self.plan(category)
-        found = min((await self._look(category, document, most=cap + 1)).due, cap + 1)
+        seen = await self._look(category, document, most=cap + 1)
+        found = min(seen.due, cap + 1)
+        if found <= cap:
+            bounded = zip(document.slices, quotas(seen.counted, cap), strict=True)
+            slices = tuple(planned.model_copy(update={"quota": quota}) for planned, quota in bounded)
+            document = document.model_copy(update={"slices": slices})
         current = Current(
             run=document.run,
+            policy=document.policy,
             started=document.started,
             slices=len(document.slices),
             found=found,
             cap=cap,
             history=history,
-            orders=last.orders if last else (),
+            orders=last.orders if last else {},
         )
         if found > cap:
             data = {"category": category.id, "run": document.run, "more_than": cap}
@@ -208,6 +221,7 @@ class Planner:
         )
         update = {
             "finished": now,
+            "approval": None if current.approval == "waiting" else current.approval,
             "totals": totals,
             "history": (*current.history, totals.expired)[-REMEMBERED:],
             # What a crash kept from being counted was deleted all the same: only a run that had no work goes unsaid.
@@ -255,25 +269,22 @@ class Planner:
 
     async def _look(self, category: Category, document: RunDocument, *, most: int) -> Survey:
         strange: Counter[str] = Counter(document.strange)
-        records = 0
-        subjects: set[Scope | None] = set()
+        counted: list[int] = []
         oldest: datetime | None = None
         for planned in document.slices:
+            counted.append(0)
             rule = next(r for r in category.rules if r.id == planned.rule)
             pages = record_store(self.stores, category).expired(
                 category, rule, Slice(bounds=planned.bounds), now=planned.now, cursor="", size=min(PAGE, most)
             )
             async for listed in pages:
                 page = without_nobodys(listed, rule)
-                if rule.action == "delete":
-                    records += len(page.records)
-                else:
-                    subjects |= {record.scope for record in page.records}
+                counted[-1] += len(page.records)
                 strange.update(page.strange)
                 oldest = min((d for d in (oldest, *(r.due for r in page.records)) if d), default=None)
-                if records + len(subjects) >= most:
-                    return Survey(due=records + len(subjects), oldest=oldest, strange=strange)
-        return Survey(due=records + len(subjects), oldest=oldest, strange=strange)
+                if sum(counted) >= most:
+                    return Survey(counted=counted, oldest=oldest, strange=strange)
+        return Survey(counted=counted, oldest=oldest, strange=strange)
 
     def _enforced(self, category_id: str) -> Category:
         category = next((c for c in self.policy.enforced() if c.id == category_id), None)

@@ -86,7 +86,8 @@ class Category(Row):
 
     `cadence` is the time between two sweeps. `law` names the law that keeps the records against a request until their
     period is over, `suppliers` who else holds a copy. `cap` is how many records one run may find before it waits for
-    approval; else RETENTION_CAP says it for all.
+    approval; else RETENTION_CAP says it for all. `partition_names` says whom an item's partition key names besides: a
+    hold on them keeps the item, although nothing of theirs is found by it.
     """
 
     status: Literal["enforced", "planned"]
@@ -95,6 +96,7 @@ class Category(Row):
     rules: tuple[Rule, ...]
     cadence: Cadence
     find: Find = pydantic.Field(default_factory=lambda: MappingProxyType({}))
+    partition_names: KindOfScope | None = None
     identifies: Identifies | None = None
     on_request: Text
     law: str = ""

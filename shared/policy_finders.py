@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from shared.model import ScopeKind
 from shared.policy import Category
-from shared.policy_terms import BlobStore, FieldIs, Finder, Line, Member, NamePart, Store
+from shared.policy_terms import BlobStore, CosmosStore, FieldIs, Finder, Line, Member, NamePart, Store
 from shared.strict_yaml import Place, Remark
 
 _FINDERS: Mapping[str, tuple[str, ...]] = {
@@ -36,6 +36,12 @@ def mistakes(category: Category, place: Place) -> Iterator[Remark]:
     elif owner is not None and isinstance(category.find[owner], Member):
         text = f"a record with members belongs to none of them; remove it: find.{owner} is enough"
         yield Remark(place=(*place, "belongs_to"), text=text)
+    named = category.partition_names
+    if named is not None and not isinstance(category.store, CosmosStore):
+        yield Remark(place=(*place, "partition_names"), text="only items have a partition key; remove it")
+    elif named is not None and named in category.find:
+        text = f"find.{named} says already whom the record names; remove one of them"
+        yield Remark(place=(*place, "partition_names"), text=text)
     for kind, finder in category.find.items():
         here = (*place, "find", str(kind))
         fitting = _FINDERS[category.store.kind]

@@ -77,7 +77,7 @@ Store = BlobStore | CosmosStore | OwnStore
 
 
 class Name(Terms):
-    """The time in the blob's name, by the layout's placeholder `field`."""
+    """The time in the blob's name, by the layout's placeholder `field`; the creation time where the name is later."""
 
     from_: Literal["name"] = pydantic.Field(alias="from")
     field: FieldName
@@ -97,7 +97,10 @@ class NameOrStored(Terms):
 
 
 class Field(Terms):
-    """The time in the item's property `field`, as RFC 3339 text. A record without it has not begun its period."""
+    """The time in the item's property `field`, as RFC 3339 text. A record without it has not begun its period.
+
+    In Cosmos DB in UTC with a capital T and Z: by another spelling a record can go up to a day late, never early.
+    """
 
     from_: Literal["field"] = pydantic.Field(alias="from")
     field: FieldName

@@ -1,16 +1,17 @@
 """What is kept of runs: the run documents, their slices' progress, each category's current run, and its pause.
 
 Names in the container `runs`: `<category>/current` and `<category>/paused` (mutable, they stay),
-`<category>/<run>/run` (written once), `<category>/<run>/slice/<n>` (mutable, one worker at a time). No progress lives
-anywhere else. What is over has its end in the metadata `ended_at`: by that the container's own retention takes it, and
-so never the document of a run in progress.
+`<category>/<run>/run` (written once, and once more when it is over), `<category>/<run>/slice/<n>` (mutable, one worker
+at a time). No progress lives anywhere else. What is over has its end in the metadata `ended_at`: by that the
+container's own retention takes it. Bounds and cursors are places in a listing, and may hold names of records: they go
+when the run, or the slice, is over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from pydantic import AwareDatetime
@@ -22,15 +23,22 @@ from shared.outbox import Outgoing
 from shared.stores.interface import ObjectStore
 
 REMEMBERED = 20
-"""So many runs, and so many orders, a document remembers."""
+"""So many earlier runs a category remembers."""
+
+ABANDONED = timedelta(days=90)
+"""After so long a run that nobody ended counts as over: its planner may have died before the run was anybody's."""
 
 
 class PlannedSlice(Form):
-    """One part of a run: under which rule, as of when (the store's clock), and the adapter's bounds."""
+    """One part of a run: under which rule, as of when (the store's clock), and the adapter's bounds ("" at the end).
+
+    `quota` is how many records it may hand over where nobody approved the run: see `shared.plan.quotas`.
+    """
 
     rule: str
     now: AwareDatetime
     bounds: str
+    quota: int = 0
 
 
 class RunDocument(Form):
@@ -47,11 +55,14 @@ class RunDocument(Form):
 class SliceProgress(Form):
     """How far a slice is: `cursor` resumes it; `expired` records were found, `outcomes` counts what became of them.
 
-    `forwarded` counts those that started an erasure of their person or home in place of a deletion. `intent` is the
-    unit at the gate, "" when none is; `uncounted` counts the units whose outcomes the log alone knows, after a crash.
+    `forwarded` counts those that started an erasure of their person or home in place of a deletion; whom a hold covers
+    is not asked for, and is `held` here without an event of its own. `begun` counts what was to be handed over, before
+    it was: after a crash a record may be in it twice, and none is missing. `intent` is the unit at the gate, "" when
+    none is; `uncounted` counts the units whose outcomes the log alone knows, after a crash.
     """
 
     cursor: str = ""
+    begun: int = 0
     intent: str = ""
     uncounted: int = 0
     done: bool = False
@@ -62,7 +73,7 @@ class SliceProgress(Form):
 
 
 class Current(Form):
-    """The category's latest run.
+    """The category's latest run, planned under the policy of the digest `policy`.
 
     `queued` is when its messages were last sent, None before they were, and `resumed_at` the latest resumption of the
     category by then.
@@ -71,11 +82,12 @@ class Current(Form):
     `approval` is waiting until somebody gives it. `approved_by` is free text, and stays here.
 
     `history` has what the last REMEMBERED finished runs found expired, the latest last; `orders` the ids of the
-    messages that were carried out here, so that one that is delivered again changes nothing. `outbox` has the events
-    that are still to be posted.
+    messages that came here lately, and when, so that one that is delivered again changes nothing. `outbox` has the
+    events that are still to be posted.
     """
 
     run: str
+    policy: str = ""
     started: AwareDatetime
     slices: int
     found: int = 0
@@ -89,7 +101,7 @@ class Current(Form):
     finished: AwareDatetime | None = None
     totals: SliceProgress | None = None
     history: tuple[int, ...] = ()
-    orders: tuple[str, ...] = ()
+    orders: Mapping[str, AwareDatetime] = {}
     outbox: tuple[Outgoing, ...] = ()
 
 
@@ -109,7 +121,7 @@ class Pause(Form):
     reason: str
     resumed_at: AwareDatetime | None = None
     resumed_by: str = ""
-    orders: tuple[str, ...] = ()
+    orders: Mapping[str, AwareDatetime] = {}
     outbox: tuple[Outgoing, ...] = ()
 
 
@@ -141,9 +153,13 @@ class Runs:
         return held is not None and held.value.paused
 
     async def add(self, document: RunDocument) -> RunDocument:
-        """Write a run document once; a rival's of the same id stands and is returned."""
+        """Write a run document once; a rival's of the same id stands and is returned.
+
+        It bears an end from the beginning, ABANDONED after its start: a crash may leave it to nobody.
+        """
+        metadata = _ended(document.started + ABANDONED)
         try:
-            await write(self.objects, _run(document.category, document.run), document, None)
+            await write(self.objects, _run(document.category, document.run), document, None, metadata=metadata)
         except ExistsError:
             return (await self.document(document.category, document.run)) or document
         return document
@@ -154,10 +170,12 @@ class Runs:
         return held.value if held else None
 
     async def end(self, category: str, run: str, at: datetime) -> None:
-        """Note on the run's document when it ended. Safe to repeat; nothing where there is none."""
+        """Note on the run's document when it ended, and take the bounds out. Safe to repeat; nothing where none is."""
         held = await read(self.objects, _run(category, run), RunDocument)
         if held is not None:
-            await write(self.objects, _run(category, run), held.value, held.etag, metadata=_ended(at))
+            slices = tuple(each.model_copy(update={"bounds": ""}) for each in held.value.slices)
+            ended = held.value.model_copy(update={"slices": slices})
+            await write(self.objects, _run(category, run), ended, held.etag, metadata=_ended(at))
 
     async def progress(self, category: str, run: str, number: int) -> Version[SliceProgress]:
         """A slice's progress; a fresh one before a worker began."""

@@ -134,13 +134,15 @@ class HoldStatus:
     """How many holds stand, which of these are not in force yet, how many ended.
 
     Of those that stand, `unknown` counts what nobody has looked at (it was placed by hand), `too_late` those that came
-    too late for some records. The unreadable ones stop every deletion.
+    too late for some records, and `astray` has the ids of those on a category that the policy does not have. These, and
+    the unreadable ones, stop every deletion.
     """
 
     standing: int = 0
     pending: Sequence[PendingHold] = ()
     unknown: int = 0
     too_late: int = 0
+    astray: Sequence[str] = ()
     ended: int = 0
     unreadable: int = 0
 

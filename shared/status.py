@@ -165,10 +165,12 @@ class Gathering:
         async for entry in self.requests.list():
             said, request = entry.metadata, entry.name.removesuffix(".json")
             state = said.get("state", "")
-            due_at = parse_utc(said["due_at"]) if "due_at" in said else at
             states[state] += 1
             if state == State.NEEDS_ATTENTION:
                 undecided.append(request)
+            if "due_at" not in said:
+                continue
+            due_at = parse_utc(said["due_at"])
             if state in (*OPEN, State.NEEDS_ATTENTION):
                 unfinished.append(Due(request=request, due_at=due_at))
             if state == State.DONE:
@@ -206,6 +208,7 @@ class Gathering:
             pending=pending,
             unknown=sum(hold.in_force is InForce.UNKNOWN for hold in standing),
             too_late=sum(hold.too_late > 0 for hold in standing),
+            astray=[hold.id for hold in standing if hold.astray(self.policy)],
             ended=len(found) - len(standing),
             unreadable=len(wrong),
         )

@@ -2,7 +2,12 @@
 
 Nothing here deletes. Workers know nothing of each other; two on one slice cost work and lose nothing, because each
 delete is conditional and each progress write is a compare-and-swap. While its category is paused a worker begins no
-unit, and leaves the slice where it stands: the planner sends it again afterwards.
+unit, and leaves the slice where it stands: the planner sends it again afterwards. Only the unit that a crash left open
+is finished even then, by the watch.
+
+Refused: orders of a run that is not its category's, or that waits for approval. A slice ends early where more is due
+than was counted, unless somebody approved the run, and where the policy is another one than it was planned under: the
+next run counts anew.
 """
 
 from __future__ import annotations
@@ -17,15 +22,22 @@ from typing import Any
 from shared import messages
 from shared.deletion import Gate, count, new_intent_id
 from shared.documents import Version
-from shared.errors import ChangedError, ConfigError, ExistsError, PermanentError
-from shared.model import Outcome, SweepCause
-from shared.policy import Category, Policy
+from shared.errors import ChangedError, ExistsError, PermanentError
+from shared.model import Outcome, Record, SweepCause
+from shared.plan import POLICY_CHANGED
+from shared.policy import Policy
 from shared.policy_terms import Rule
 from shared.requests.by_policy import start_erasure
-from shared.runs import RunDocument, Runs, SliceProgress
-from shared.stores.interface import Page, Queue, RecordStore, Slice
+from shared.runs import Current, RunDocument, Runs, SliceProgress
+from shared.stores.interface import Page, Queue, RecordStore, Slice, record_store
 
 log = logging.getLogger("retention.sweep")
+
+MORE_THAN_COUNTED = "more than was counted"
+"""Why a slice ended: to go on would take the run beyond its cap, and nobody approved that."""
+
+PLAN_GONE = "the plan is gone"
+"""Why a slice ended: the run was unfinished for so long that retention took its document (`shared.runs.ABANDONED`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +61,18 @@ class Sweeps:
         category is paused is left as it stands, at the latest before the next unit.
         """
         document = await self.runs.document(order.category, order.run)
-        if document is None or not 0 <= order.slice < len(document.slices):
+        current = await self.runs.current(order.category)
+        mine = current.value if current is not None and current.value.run == order.run else None
+        slices = mine.slices if mine else len(document.slices) if document else 0
+        if not 0 <= order.slice < slices:
             raise PermanentError("the message names a slice that no run has")
         held = await self.runs.progress(order.category, order.run, order.slice)
-        if held.value.done or await self.runs.paused(order.category) or await self._unapproved(order):
+        if held.value.done or mine is None or await self._kept_back(order, mine):
+            if mine is None and not held.value.done:
+                log.error("ALARM an order came to sweep %s, which is not its category's run: ignored", order.run)
             return held.value
         try:
-            return await self._sweep(order, document, held, hurry)
+            return await self._sweep(order, mine, document, held, hurry)
         except (ChangedError, ExistsError):
             log.info("another worker is on slice %d of %s", order.slice, order.run)
             return held.value
@@ -63,32 +80,32 @@ class Sweeps:
             log.error("ALARM slice %d of %s cannot be swept: %s", order.slice, order.run, error)  # noqa: TRY400 - no bug
             held = await self.runs.progress(order.category, order.run, order.slice)
             change = _counted(held.value, ()) if held.value.intent else {}  # what the gate did is in the log
-            strange = Counter(held.value.strange) + Counter({"cannot be swept": 1})
-            return (await self._record(order, held, {**change, "done": True, "strange": strange})).value
+            return await self._end(order, held, "cannot be swept", change)
 
-    async def _unapproved(self, order: messages.SliceOrder) -> bool:
-        """Whether the run waits for approval: then the planner sent no such order, and somebody else did."""
-        current = await self.runs.current(order.category)
-        waiting = current is not None and (current.value.run, current.value.approval) == (order.run, "waiting")
-        if waiting:
+    async def _kept_back(self, order: messages.SliceOrder, current: Current) -> bool:
+        """Whether the category is paused, or the run waits for approval: then the planner sent no such order."""
+        if current.approval == "waiting":
             log.error("ALARM an order to sweep %s came before its approval: it is not carried out", order.run)
-        return waiting
+            return True
+        return await self.runs.paused(order.category)
 
     async def _sweep(
         self,
         order: messages.SliceOrder,
-        document: RunDocument,
+        current: Current,
+        document: RunDocument | None,
         held: Version[SliceProgress],
         hurry: Callable[[], bool],
     ) -> SliceProgress:
-        planned = document.slices[order.slice]
-        category = self.policy.category(order.category)
-        rule = next((r for r in category.rules if r.id == planned.rule), None)
         if held.value.intent:  # an earlier worker was at the gate: its unit is finished, and counted where that can be
             held = await self._record(order, held, _counted(held.value, await self.gate.recover(held.value.intent)))
-        if rule is None or category.status != "enforced":
-            strange = {**held.value.strange, "rule left the policy": 1}
-            return (await self._record(order, held, {"done": True, "strange": strange})).value
+        if document is None or document.policy != self.policy.digest:
+            return await self._end(order, held, POLICY_CHANGED if document else PLAN_GONE)
+        planned = document.slices[order.slice]
+        category = self.policy.category(order.category)
+        rule = next(rule for rule in category.rules if rule.id == planned.rule)
+        cause = SweepCause(run=order.run, slice=order.slice)
+        holds = await self.gate.holds.read()  # where they cannot be read nothing is begun, and nothing counted as begun
         part = Slice(bounds=planned.bounds)
         pages = record_store(self.stores, category).expired(
             category, rule, part, now=planned.now, cursor=held.value.cursor, size=self.unit
@@ -98,25 +115,45 @@ class Sweeps:
                 log.info("slice %d of %s stops: its category is paused", order.slice, order.run)
                 break
             page = without_nobodys(listed, rule)
-            change: dict[str, Any] = {}
-            if rule.action == "delete" and page.records:
-                intent = new_intent_id()
-                held = await self._record(order, held, {"intent": intent})
-                cause = SweepCause(run=order.run, slice=order.slice)
-                change = _counted(held.value, await self.gate.delete(page.records, cause, intent_id=intent))
-            elif page.records:
-                scopes = [record.scope for record in page.records if record.scope is not None]
-                for scope in scopes:
-                    await start_erasure(scope, rule, document.started, keys=self.gate.keys, queue=self.requests)
-                number = len(scopes)
-                change = {"expired": held.value.expired + number, "forwarded": held.value.forwarded + number}
             strange = Counter(held.value.strange) + Counter(page.strange)
+            change: dict[str, Any] = {}
+            if page.records:
+                begun = held.value.begun + len(page.records)
+                if begun > planned.quota and current.approval != "given":
+                    log.error("ALARM slice %d of %s met more than was counted: it ends here", order.slice, order.run)
+                    return await self._end(order, held, MORE_THAN_COUNTED, {"strange": strange})
+                intent = new_intent_id() if rule.action == "delete" else ""
+                held = await self._record(order, held, {"begun": begun, "intent": intent})
+                if intent:
+                    change = _counted(held.value, await self.gate.delete(page.records, cause, intent_id=intent))
+                else:
+                    free = [r for r in page.records if not any(hold.covers(r, cause) for hold in holds)]
+                    await self._forward(free, rule, document.started)
+                    change = _forwarded(held.value, len(page.records), len(free))
             change |= {"cursor": page.cursor, "done": page.cursor == "", "strange": strange}
             held = await self._record(order, held, change)
             if not held.value.done and hurry():
                 await send_slice(self.sweeps, order.category, order.run, order.slice, order.attempt, hop=order.hop + 1)
                 break
         return held.value
+
+    async def _forward(self, records: Sequence[Record], rule: Rule, started: datetime) -> None:
+        """Start the erasure of the person or home of each record."""
+        for record in records:
+            if record.scope is not None:
+                await start_erasure(record.scope, rule, started, keys=self.gate.keys, queue=self.requests)
+
+    async def _end(
+        self,
+        order: messages.SliceOrder,
+        held: Version[SliceProgress],
+        why: str,
+        change: Mapping[str, Any] | None = None,
+    ) -> SliceProgress:
+        """End the slice where it stands, with one more that is strange."""
+        update = {"strange": held.value.strange, **(change or {})}
+        update |= {"cursor": "", "done": True, "strange": Counter(update["strange"]) + Counter({why: 1})}
+        return (await self._record(order, held, update)).value
 
     async def _record(
         self, order: messages.SliceOrder, held: Version[SliceProgress], change: Mapping[str, Any]
@@ -143,16 +180,17 @@ def _counted(progress: SliceProgress, outcomes: Sequence[Outcome]) -> dict[str, 
     }
 
 
+def _forwarded(progress: SliceProgress, found: int, forwarded: int) -> dict[str, Any]:
+    """What the progress becomes when so many records were found, and so many started an erasure: the rest are held."""
+    return {
+        "expired": progress.expired + found,
+        "forwarded": progress.forwarded + forwarded,
+        "outcomes": Counter(progress.outcomes) + Counter({"held": found - forwarded}),
+    }
+
+
 def without_nobodys(page: Page, rule: Rule) -> Page:
     """The page; where the rule erases subjects, without the records that belong to nobody: those are strange."""
     records = [record for record in page.records if rule.action == "delete" or record.scope is not None]
     nobodys = Counter({"belongs to nobody": len(page.records) - len(records)})
     return replace(page, records=records, strange=Counter(page.strange) + nobodys)
-
-
-def record_store(stores: Mapping[str, RecordStore], category: Category) -> RecordStore:
-    """The adapter of a category. Raises ConfigError where none is configured."""
-    store = stores.get(category.store.place)
-    if store is None:
-        raise ConfigError(f"category {category.id}: no connection to {category.store.place} is set")
-    return store

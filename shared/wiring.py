@@ -209,7 +209,13 @@ class Product(Connections):
     @cached_property
     def closer(self) -> Closer:
         """The closing of requests, with their receipts."""
-        return Closer(tools=self.tools, register=self.register, receipts=self.own("receipts"), ledger=self.ledger)
+        return Closer(
+            tools=self.tools,
+            register=self.register,
+            receipts=self.own("receipts"),
+            parking=self.parking,
+            ledger=self.ledger,
+        )
 
     async def _log_size(self, year: str) -> int:
         return await sealed(Live(ledger=self.ledger, year=year))

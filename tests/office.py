@@ -1,6 +1,6 @@
 """What status gathers, shared by its tests: the containers that it reads, in memory, and ways to fill them."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ class Office:
     async def ask(self, request: str = ID) -> RequestStatus:
         return await request_status(request, requests=self.requests, parking=self.parking)
 
-    async def put(self, state: State, *, request: str = ID, **more: Any) -> None:
+    async def put(self, state: State, *, request: str = ID, closes_at: datetime | None = None, **more: Any) -> None:
         fields: dict[str, Any] = {
             "id": request,
             "type": "erase",
@@ -71,6 +71,7 @@ class Office:
         }
         document = RequestDocument(**{**fields, **more})
         metadata = {"state": document.state.value, "due_at": utc_text(document.due_at)}
+        metadata |= {"closes_at": utc_text(closes_at)} if closes_at else {}
         await self.requests.create(f"{request}.json", document.model_dump_json().encode(), metadata=metadata)
 
     async def park(self, name: str = "a", *, request: str | None = ID, dismissed: bool = False) -> None:

@@ -15,6 +15,9 @@ from shared.model import Record
 OWN = {each.id for each in POLICY.categories if each.store.kind == "own"}
 """The pipeline's own containers: tests/unit/test_own_sweeps.py is about them."""
 
+ACCOUNTS = {"erased", "erased_recoverable", "left", "already_gone", "replaced"}
+"""What may be said of a record whose listed version was deleted. Not that it is held, blocked, retained or renewed."""
+
 Accounted = Callable[[World, list[dict]], Awaitable[None]]
 TOLD = {audit.EventType.REQUEST_COMPLETED, audit.EventType.REQUEST_NEEDS_ATTENTION, audit.EventType.REQUEST_REJECTED}
 
@@ -28,6 +31,7 @@ async def assert_whole(world: World, *, accounted: Accounted | None = None) -> l
         assert report.events <= report.leaves
     events = await world.events()
     await (accounted or _assert_records_are_accounted_for)(world, events)
+    assert_each_deletion_is_told(world, events)
     await _assert_requests_ended_once(world, events)
     await _assert_runs_ended_once(world, events)
     _assert_no_personal_data(world, events)
@@ -51,9 +55,18 @@ async def _assert_records_are_accounted_for(world: World, events: list[dict]) ->
         gone = did["deleted"] + did["left"]
         assert kinds["erased"] <= did["deleted"], f"an erasure that did not happen: {what}"
         assert kinds["left"] <= did["left"], f"a leaving that did not happen: {what}"
-        assert kinds["erased"] + kinds["left"] + kinds["already_gone"] >= gone, f"gone without an event: {what}"
+        told = kinds["erased"] + kinds["left"] + kinds["already_gone"] + kinds["replaced"]
+        assert told >= gone, f"gone without an event: {what}"
         assert bool(kinds["already_gone"]) <= bool(did["missing"] or gone), f"called gone, and never was: {what}"
         assert bool(kinds["renewed"]) <= bool(did["changed"]), f"called renewed, and never was: {what}"
+
+
+def assert_each_deletion_is_told(world: World, events: list[dict]) -> None:
+    """What the unit of work that deleted a record said of it is true, or corrected by another event."""
+    types = {each["id"]: each["type"].removeprefix("retention.record.") for each in events}
+    corrected = {each["data"]["corrects"] for each in events if "corrects" in each["data"]}
+    for event in set(world.records.took) - corrected:
+        assert types.get(event) in ACCOUNTS, f"deleted, and called {types.get(event)}"
 
 
 async def _assert_requests_ended_once(world: World, events: list[dict]) -> None:

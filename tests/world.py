@@ -10,6 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +27,7 @@ from shared.door import Door
 from shared.errors import PermanentError, RetentionError, TransientError
 from shared.holding import Holding
 from shared.holds import NOTE, Hold, Holds
-from shared.journal import Journals
+from shared.journal import Intent, Journals
 from shared.keys import ScopeKeys, name_of, name_of_category
 from shared.ledger.checkpoint import Signer
 from shared.ledger.head import Ledger
@@ -52,7 +53,7 @@ from shared.requests.register import Register
 from shared.requests.replay import Replays
 from shared.requests.work import Tools
 from shared.runs import Runs
-from shared.stores.interface import Answer
+from shared.stores.interface import Answer, Recoverable
 from shared.stores.memory import MemoryObjects
 from shared.stores.memory_own import MemoryOwn
 from shared.stores.memory_records import MemoryRecords
@@ -123,17 +124,39 @@ class MemoryQueue:
             raise TransientError("no answer")
 
 
+ASKING: ContextVar[Intent] = ContextVar("asking")
+"""For which intent the stores are asked to delete."""
+
+
+class Witnessed(Gate):
+    """The gate, which says for whom it asks."""
+
+    async def _ask(self, store: str, intent: Intent, ordinals: Sequence[int]) -> Sequence[Answer]:
+        token = ASKING.set(intent)
+        try:
+            return await super()._ask(store, intent, ordinals)
+        finally:
+            ASKING.reset(token)
+
+
 class Witness(MemoryRecords):
-    """Records that remember what was truly done to each, and that let no deletion go unseen."""
+    """Records that remember what was truly done to each, and that let no deletion go unseen.
+
+    `took` has the ids of the events that must account for each deletion: `<intent>/<ordinal>`.
+    """
 
     def __init__(self, clock: datetime) -> None:
         super().__init__(clock)
         self.done: list[tuple[Record, Answer]] = []
+        self.took: list[str] = []
         self.asleep: list[float] = []
 
     def _apply(self, record: Record, leaver: Scope | None) -> Answer:
         answer = super()._apply(record, leaver)
         self.done.append((record, answer))
+        intent = ASKING.get(None)
+        if intent is not None and (answer in {"deleted", "left"} or isinstance(answer, Recoverable)):
+            self.took.append(f"{intent.id}/{intent.records.index(record)}")
         return answer
 
 
@@ -158,7 +181,7 @@ class World:
         stores = dict.fromkeys(("blob/data", "blob/backup", "cosmos/main"), records)
         stores[PLACE] = self.steps.around(own_records({name: self.own[short] for name, short in SWEPT.items()}))
         self.policy = POLICY
-        self.gate = Gate(
+        self.gate = Witnessed(
             stores=stores,
             journals=Journals(objects=own["journals"]),
             holds=Holds(objects=own["holds"]),
@@ -240,7 +263,13 @@ class World:
         self.ledger = Ledger(
             origin="test.example/log", tiles=self.own["tiles"], state=self.own["state"], journals=self.own["journals"]
         )
-        self.closer = Closer(tools=self.tools, register=self.register, receipts=own["receipts"], ledger=self.ledger)
+        self.closer = Closer(
+            tools=self.tools,
+            register=self.register,
+            receipts=own["receipts"],
+            parking=self.parking,
+            ledger=self.ledger,
+        )
 
     def clock(self) -> datetime:
         return self.now

@@ -19,9 +19,9 @@ Modelled
     - Queries over one partition key, one partition key range or sub-range, or all. ``SELECT *``, ``SELECT c.a, c.b.c
       AS d``, ``SELECT VALUE c.x``, ``SELECT VALUE COUNT(1)``; ``WHERE`` with comparisons, ``AND``, ``OR``, ``NOT``,
       ``IN``, ``IS_DEFINED``, ``IS_NULL``, ``IS_STRING``, ``ARRAY_CONTAINS``, ``ARRAY_LENGTH``, ``LOWER``,
-      ``STRINGEQUALS``, ``STARTSWITH``; ``ORDER BY`` one property; parameters; pages that stay correct while items are
-      deleted between them. Across partitions ``ORDER BY``, aggregates, ``DISTINCT``, ``TOP``, ``OFFSET`` and
-      ``GROUP BY`` answer 400/1004 as on Azure, and the query plan that the SDK then asks for is refused.
+      ``STRINGEQUALS``, ``STARTSWITH``, ``SUBSTRING``; ``ORDER BY`` one property; parameters; pages that stay correct
+      while items are deleted between them. Across partitions ``ORDER BY``, aggregates, ``DISTINCT``, ``TOP``,
+      ``OFFSET`` and ``GROUP BY`` answer 400/1004 as on Azure, and the query plan that the SDK then asks for is refused.
     - Time to live of containers and items, hidden when expired; a movable clock, which also gives ``_ts`` and ``Date``.
     - Strong consistency. Throughput settings are accepted and have no effect; every request charges one unit.
 

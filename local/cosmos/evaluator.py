@@ -133,6 +133,23 @@ def _starts_with(arguments: Sequence[Value]) -> Value:
     return _compare_strings(arguments, str.startswith)
 
 
+def _substring(arguments: Sequence[Value]) -> Value:
+    text, start, length = arguments
+    if not isinstance(text, str) or not _is_integer(start) or not _is_integer(length):
+        return UNDEFINED
+    first, last = int(start), int(start) + int(length)  # type: ignore[arg-type]  # both are integers
+    if first < 0 or last <= first:
+        return ""
+    if any(character > "\uffff" for character in text[:last]):
+        what = "SUBSTRING of characters that UTF-16 writes in two units"
+        raise NotModelledError(what)
+    return text[first:last]
+
+
+def _is_integer(value: Value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
+
+
 def _compare_strings(arguments: Sequence[Value], holds: Callable[[str, str], bool]) -> Value:
     left, right = arguments[:2]
     ignore_case = arguments[2] if arguments[2:] else False
@@ -155,4 +172,5 @@ _FUNCTIONS: dict[str, Callable[[Sequence[Value]], Value]] = {
     "LOWER": _lower,
     "STRINGEQUALS": _string_equals,
     "STARTSWITH": _starts_with,
+    "SUBSTRING": _substring,
 }

@@ -49,6 +49,7 @@ _FUNCTIONS = {
     "LOWER": {1},
     "STRINGEQUALS": {2, 3},
     "STARTSWITH": {2, 3},
+    "SUBSTRING": {3},
 }
 _QUOTES = re.compile(r"""\\'|\\.|\"""")
 _JOINING = {"AND", "OR", "NOT", "IN", "AS", "JOIN", "LIKE", "BETWEEN", "UDF"}

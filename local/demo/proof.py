@@ -59,9 +59,7 @@ async def count_stage(
             row.wrongly_gone,
         )
         cells.append((row.category, *(f"{number:,}" for number in numbers)))
-    show.table(
-        ("category", "seeded", "expired", "erased", "kept", "blocked", "left", "lost"), cells, numbers=True
-    )
+    show.table(("category", "seeded", "expired", "erased", "kept", "blocked", "left", "lost"), cells, numbers=True)
     left_over, wrongly_gone = sum(row.left_over for row in rows), sum(row.wrongly_gone for row in rows)
     show.expect(f"left over: {left_over}", held=left_over == 0)
     show.expect(f"wrongly gone: {wrongly_gone}", held=wrongly_gone == 0)

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
 from shared import messages
 from shared.keys import ScopeKeys
-from shared.model import Scope, ScopeKind
-from shared.policy_terms import Rule
-from shared.stores.interface import Queue
+from shared.model import Scope, ScopeKind, parse_utc
+from shared.policy import Policy
+from shared.policy_terms import Field, Rule
+from shared.requests.documents import RequestDocument
+from shared.stores.interface import Queue, RecordStore, record_store
+
+POLICY = "the retention policy"
+RULE = "rule "
 
 
 async def start_erasure(scope: Scope, rule: Rule, started: datetime, *, keys: ScopeKeys, queue: Queue) -> None:
@@ -26,8 +33,28 @@ async def start_erasure(scope: Scope, rule: Rule, started: datetime, *, keys: Sc
     body = messages.erase(
         request=request,
         subject={"user_id" if scope.kind is ScopeKind.PERSON else "home_id": scope.id},
-        requested_by="the retention policy",
-        identity_verified_by=f"rule {rule.id}",
+        requested_by=POLICY,
+        identity_verified_by=f"{RULE}{rule.id}",
         received_at=started.replace(hour=0, minute=0, second=0, microsecond=0),
     )
     await queue.send(body, message_id=str(request))
+
+
+async def still_due(
+    document: RequestDocument, scope: Scope, policy: Policy, stores: Mapping[str, RecordStore], now: datetime
+) -> bool:
+    """Whether the period that an erasure by policy goes by is still over: it may have waited, and a user come back.
+
+    True for a person's own request, and where the starting point is no field of the record, or cannot be read.
+    """
+    rule_id = document.identity_verified_by.removeprefix(RULE)
+    found = ((c, r) for c in policy.enforced() for r in c.rules if r.id == rule_id)
+    category, rule = next(found, (None, None)) if document.requested_by == POLICY else (None, None)
+    if category is None or rule is None or not isinstance(rule.start, Field):
+        return True
+    texts = await record_store(stores, category).values(category, scope, rule.start.field)
+    starts = []
+    for text in texts:
+        with suppress(ValueError):
+            starts.append(parse_utc(text))
+    return not starts or any(rule.period.after(start) <= now for start in starts)

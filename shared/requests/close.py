@@ -2,8 +2,8 @@
 
 A request closes when that is past and true: the date that was promised, and a look at the backups themselves. Steps, of
 which each can be repeated: the receipt, written once; the register's entry and the keys, marked to go (their own rows
-of the policy take them); the document, which forgets whom it was about. A crash between two is finished by the next
-run.
+of the policy take them); parked messages with its id, emptied; the document, which forgets whom it was about. A crash
+between two is finished by the next run.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from shared.errors import ExistsError
 from shared.ledger.head import Ledger
 from shared.ledger.reader import Live, entries
 from shared.model import Scope, parse_utc
+from shared.parking import Parking
 from shared.receipt import NAME, Receipt, ReceiptEvent, ReceiptSubject, is_about
 from shared.requests.documents import RequestDocument, State
 from shared.requests.register import Register
 from shared.requests.scopes import backup_categories
 from shared.requests.work import Tools
-from shared.stores.interface import ObjectStore
-from shared.sweep import record_store
+from shared.stores.interface import ObjectStore, record_store
 
 log = logging.getLogger("retention.requests")
 ENDED = (State.DONE, State.REJECTED)
@@ -42,6 +42,7 @@ class Closer:
     tools: Tools
     register: Register
     receipts: ObjectStore
+    parking: Parking
     ledger: Ledger
 
     async def close_due(self) -> int:
@@ -76,6 +77,7 @@ class Closer:
         if document.type == "erase" and not await self._concluded(document, now):
             return False
         await self.register.close(document.id, now)
+        await self.parking.forget(document.id)
         if document.type == "erase":
             in_use = {scope for other in others for scope in other.scopes()}
             for scope in document.scopes():

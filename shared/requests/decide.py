@@ -12,8 +12,10 @@ from datetime import datetime
 from typing import Any
 
 from shared import audit, messages
+from shared.model import ScopeKind
 from shared.requests.documents import Decision, RequestDocument, Requests, State
 from shared.requests.intake import Intake
+from shared.requests.scopes import spellings
 
 UNKNOWN = "retention.request: nobody made a request with this id"
 NOT_WAITING = "retention.request: the request needs no attention: `retention request show ID` says how it stands"
@@ -38,6 +40,9 @@ class Decisions:
     async def resolve(self, message: messages.Resolve) -> None:
         """Go on with the subject given in place of the first one; without a subject, close the request as rejected.
 
+        Where another user has the same e-mail address the order decides about that: with the address as its subject the
+        records that name only the address are erased too, without a subject they are left, and the request goes on.
+
         Raises MessageError for a request that does not wait for it, or whose person is known; TransientError.
         """
         decision = _decision(message, self.clock(), message.reason)
@@ -58,7 +63,9 @@ class Decisions:
     async def _decided(self, document: RequestDocument, decision: Decision, change: dict[str, Any]) -> RequestDocument:
         if document.state is not State.NEEDS_ATTENTION:
             raise messages.MessageError(NOT_WAITING)
-        if "subject" in change and document.scope is not None:
+        if document.shared_addresses and change:
+            change = _about_address(document, change.get("subject"))
+        elif "subject" in change and document.scope is not None:
             raise messages.MessageError(KNOWN)
         rejected = change.get("state") is State.REJECTED
         kind = audit.EventType.REQUEST_REJECTED if rejected else audit.EventType.REQUEST_TAKEN_UP
@@ -78,3 +85,12 @@ class Decisions:
 
 def _decision(message: messages.Retry | messages.Resolve, at: datetime, reason: str = "") -> Decision:
     return Decision(order=str(message.id), at=at, by=message.by, reason=reason)
+
+
+def _about_address(document: RequestDocument, subject: dict[str, Any] | None) -> dict[str, Any]:
+    """What a decision about a shared address changes: with it as the subject it is searched as the person's own."""
+    theirs = {each.id for each in spellings(subject["email"])} if subject and "email" in subject else set()
+    if subject is not None and not theirs & set(document.shared_addresses):
+        raise messages.MessageError(KNOWN)
+    mine = tuple((ScopeKind.ADDRESS, each) for each in document.shared_addresses if subject is not None)
+    return {"also": (*(document.also or ()), *mine), "shared_addresses": ()}

@@ -38,6 +38,9 @@ class State(StrEnum):
     CLOSED = "closed"
 
 
+STAYED = tuple(kind.rpartition(".")[2] for kind in audit.STAYED)
+"""The outcomes, as counts name them, that say of a record that it is still there."""
+
 OPEN = (State.RECEIVED, State.ACCEPTED, State.WORKING)
 """The states of a request that goes on by itself."""
 
@@ -68,6 +71,7 @@ class RequestDocument(Form):
     too, `homes` the person's homes as far as they were met, `erased_homes` those erased with them. All of these are
     gone once the request is closed, with what was written about the person in free text.
 
+    `stayed` counts what stayed, by category and outcome; `stayed_records` names some of it, for whoever must mend it.
     `not_reached` says by name what may hold more and why it was not searched, `retained` until when a law keeps records
     of a category, `recoverable` until when a store keeps copies of what was erased (None: no end), `strange` counts by
     reason what could not be judged. Times are UTC.
@@ -95,6 +99,8 @@ class RequestDocument(Form):
     homes: tuple[str, ...] | None = None
     erased_homes: tuple[str, ...] = ()
     work: tuple[Unit, ...] = ()
+    stayed: Mapping[str, Mapping[str, int]] = {}
+    stayed_records: tuple[str, ...] = ()
     not_reached: Mapping[str, str] = {}
     retained: Mapping[str, AwareDatetime | None] = {}
     recoverable: Mapping[str, AwareDatetime | None] = {}
@@ -126,7 +132,7 @@ class RequestDocument(Form):
             "homes": None,
             "digest": "",
         }
-        nothing |= {"besides": (), "shared_addresses": (), "erased_homes": ()}
+        nothing |= {"stayed_records": (), "besides": (), "shared_addresses": (), "erased_homes": ()}
         return self.model_copy(update={**nothing, "closed_at": at})
 
     def closes_at(self) -> datetime | None:
@@ -136,12 +142,18 @@ class RequestDocument(Form):
         return max(known) if len(known) == len(ends) else None
 
     def outcomes(self) -> dict[str, dict[str, int]]:
-        """Counts of outcomes by category, as the worker saw them; the log is the record."""
+        """Counts of outcomes by category, as the workers saw them; the log is the record.
+
+        What stayed is counted as the latest attempt met it: an earlier one may have met the same.
+        """
         counts: dict[str, dict[str, int]] = {}
         for unit in self.work:
-            mine = counts.setdefault(unit.category, {})
             for name, number in (unit.outcomes or {}).items():
-                mine[name] = mine.get(name, 0) + number
+                if name not in STAYED:
+                    mine = counts.setdefault(unit.category, {})
+                    mine[name] = mine.get(name, 0) + number
+        for category, stayed in self.stayed.items():
+            counts.setdefault(category, {}).update(stayed)
         return counts
 
 

@@ -20,6 +20,7 @@ from shared.deletion import count
 from shared.errors import PermanentError, TransientError
 from shared.message_forms import Visit
 from shared.model import Blocked, Held, Outcome, Record, Retained, Scope, ScopeKind, utc_text
+from shared.requests.by_policy import still_due
 from shared.requests.documents import OPEN, State
 from shared.requests.register import Register
 from shared.requests.scopes import (
@@ -36,6 +37,8 @@ from shared.requests.work import ROUNDS, Attempt, OutOfTimeError, PausedError, T
 from shared.stores.interface import Queue
 
 log = logging.getLogger("retention.requests")
+NOT_DUE = "the policy asks for it no more: the record has changed since its period was over"
+NAMED = 20  # records that had to stay are named in the document up to this number
 RESTORED_HOME = "a home that was erased has users in the restored data: decide about each of them"
 SHARED_ADDRESS = "another user has the same e-mail address: decide whose the records are that only name the address"
 UNDATED = "a law keeps records that do not say until when"
@@ -92,6 +95,12 @@ class _Erasure(Attempt):
         """The steps of `carry_out`, from wherever the document stands."""
         await self.update(state=State.WORKING)
         await self.finish_earlier()
+        tools = self.tools
+        if not self.document.work and not await still_due(
+            self.document, self.scope, tools.policy, tools.stores, tools.clock()
+        ):
+            await self._finish(NOT_DUE, State.REJECTED)
+            return
         if self.document.also is None or self.document.shared_addresses:
             await self._find_others()
         await self._leave_homes()
@@ -210,22 +219,26 @@ class _Erasure(Attempt):
 
     # ------------------------------------------------------------ the end
 
-    async def _finish(self, reason: str = "") -> None:
-        """Done; or needs attention: for the reason given, or because of what stayed."""
+    async def _finish(self, reason: str = "", ends: State = State.NEEDS_ATTENTION) -> None:
+        """Done; or, for the reason given or because of what stayed, it `ends` otherwise."""
         now = self.tools.clock()
         policy = self.tools.policy
         reason = reason or await self._why_not_done()
         kinds = {scope.kind for scope in self.document.scopes()} | ({ScopeKind.HOME} if self.document.homes else set())
         kinds |= {ScopeKind.ADDRESS} if self.scope.kind is ScopeKind.PERSON else set()
         until = backups_until(policy, now)
+        stayed: dict[str, Counter[str]] = {}
+        for category, why in self.stay.values():
+            stayed.setdefault(category, Counter()).update(count([why]))
         change: dict[str, Any] = {
+            "stayed": {category: dict(counts) for category, counts in stayed.items()},
             "not_reached": not_reached(policy, kinds),
             "retained": self._retained(),
             "strange": dict(sum(self.strange.values(), Counter[str]())),
         }
         data: dict[str, Any] = {
-            **change,
-            "outcomes": self.document.outcomes(),
+            "strange": change["strange"],
+            "outcomes": self.document.model_copy(update=change).outcomes(),
             "not_reached": sorted(change["not_reached"]),
             "retained": {name: utc_text(end) if end else None for name, end in change["retained"].items()},
         }
@@ -233,10 +246,15 @@ class _Erasure(Attempt):
             data["in_backups_until"] = utc_text(until)
         kind, state = audit.EventType.REQUEST_COMPLETED, State.DONE
         if reason:
-            kind, state = audit.EventType.REQUEST_NEEDS_ATTENTION, State.NEEDS_ATTENTION
+            kind, state = audit.EventType.REQUEST_NEEDS_ATTENTION, ends
+            if ends is State.REJECTED:
+                kind = audit.EventType.REQUEST_REJECTED
+            else:
+                log.error("ALARM request %s needs attention: %s", self.document.id, reason)
             data["reason"] = reason
-            log.error("ALARM request %s needs attention: %s", self.document.id, reason)
         event = await self.tools.requests.event(kind, self.document, now, data)
+        blocked = [locator for locator, (_, why) in self.stay.items() if isinstance(why, Held | Blocked)]
+        change["stayed_records"] = tuple(locator.text() for locator in blocked[:NAMED])
         change |= {"state": state, "reason": reason, "finished_at": now, "in_backups_until": until, "outbox": (event,)}
         await self.update(**change)
 

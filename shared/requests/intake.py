@@ -25,8 +25,7 @@ from shared.policy import Category, Policy
 from shared.requests.documents import OPEN, RequestDocument, Requests, State
 from shared.requests.scopes import HAS_USERS, finding, identifying, shared_category, spellings, subject_of, visit_of
 from shared.runs import ERASURES
-from shared.stores.interface import Queue, RecordStore
-from shared.sweep import record_store
+from shared.stores.interface import Queue, RecordStore, record_store
 
 USED = "retention.id: another request has this id, or one that is closed; give a new UUID"
 log = logging.getLogger("retention.requests")
@@ -96,9 +95,11 @@ class Intake:
         if held.value.type == "restrict":
             await self.requests.save(await self._restricted(held.value, scope), held.etag)
             return True
-        begun = held.value.state is State.WORKING
-        if await self.paused(ERASURES) or not (begun or await self.admit(request, self.clock())):
-            log.warning("request %s waits: erasures are paused, or too many for this hour", request)
+        if await self.paused(ERASURES):
+            log.warning("request %s waits: erasures are paused", request)
+            return False
+        if held.value.state is not State.WORKING and not await self.admit(request, self.clock()):
+            log.warning("request %s waits for the next hour: as many as may have begun in this one", request)
             return False
         message_id = f"{request}-{secrets.token_hex(4)}"  # the broker drops a repeated id; who forwards again means it
         session = await self.requests.session(scope)

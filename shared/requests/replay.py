@@ -41,6 +41,8 @@ class Replays:
         The ids are made of the message's with the scopes' keys: the same message again makes none anew. One that fails
         does not stop the others; raises the first error when all have had their turn.
         """
+        if message.backup_began > self.intake.clock():
+            raise messages.MessageError("retention.backup_began: it lies in the future; say when the backup began")
         found: dict[Scope, set[tuple[ScopeKind, str]]] = {}
         async for entry in self.register.entries():
             if entry.erased_at >= message.backup_began:

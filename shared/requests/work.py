@@ -29,8 +29,7 @@ from shared.model import (
 from shared.policy import Category, Policy
 from shared.requests.documents import RequestDocument, Requests, Unit
 from shared.runs import ERASURES
-from shared.stores.interface import RecordStore
-from shared.sweep import record_store
+from shared.stores.interface import RecordStore, record_store
 
 ROUNDS = 10  # of finding a category's records again; more means that somebody keeps writing them
 

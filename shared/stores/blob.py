@@ -47,6 +47,20 @@ def retry_policy() -> AsyncRetryPolicy[Any, Any]:
     return _Retry(retry_total=5, retry_backoff_factor=0.4, retry_backoff_max=20)
 
 
+class Replies:
+    """A `raw_response_hook` that counts the replies to a batch.
+
+    After one such as 503 the client asks again by itself, and what the first did is not known.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, response: Any) -> None:
+        """Called with each reply to one call."""
+        self.count += response.http_request.method == "POST"
+
+
 def seconds_to_wait(headers: Mapping[str, str]) -> float | None:
     """What Retry-After or x-ms-retry-after-ms asks for, in seconds."""
     milliseconds = headers.get("x-ms-retry-after-ms")

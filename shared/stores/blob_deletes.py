@@ -3,8 +3,12 @@
 A blob batch can succeed in part, so every sub-answer is read. 412 alone does not tell a changed blob from a missing one
 (seen: Azurite answers 412 for both), so the blob is looked at then. An account with soft delete says of each blob that
 it went for good, or did not: `x-ms-delete-type-permanent`
-(https://learn.microsoft.com/rest/api/storageservices/delete-blob). Of versions no answer speaks: after each batch one
-of its names is looked up, and where a version is found those of every name go too, one by one (`blob_versions`).
+(https://learn.microsoft.com/rest/api/storageservices/delete-blob).
+
+Of versions no answer speaks. Listings look for them in the requests that they make anyway (`blob_versions`), and after
+each batch one more request tells whether the account made one of what was deleted just now. So that is all that an
+account without versions costs. A name is looked at by itself, and its versions go one by one, where some blob of the
+container has any; where the record comes from a journal, of which no listing told; and where the blob was missing.
 """
 
 from __future__ import annotations
@@ -19,10 +23,10 @@ from azure.core.exceptions import AzureError, ResourceNotFoundError
 from azure.storage.blob.aio import BlobServiceClient
 
 from shared.model import Record
-from shared.stores.blob import asked_to_wait, quoted, seconds_to_wait
-from shared.stores.blob_versions import Copies, Went
+from shared.stores.blob import Replies, asked_to_wait, quoted, seconds_to_wait
+from shared.stores.blob_versions import Copies, Versions, Went
 from shared.stores.concurrency import bounded
-from shared.stores.interface import Answer, NoAnswer, Recoverable
+from shared.stores.interface import Answer, NoAnswer, Recoverable, There
 
 BATCH = 256
 ACCEPTED = 202  # what Delete Blob answers when it has deleted
@@ -30,11 +34,11 @@ ACCEPTED = 202  # what Delete Blob answers when it has deleted
 
 @dataclass(frozen=True, kw_only=True)
 class Deletes:
-    """Deletes in one account. `versioned` remembers the containers in which a version was seen: they keep them."""
+    """Deletes in one account. `versions` remembers what was seen of its versions."""
 
     service: BlobServiceClient
     concurrency: int
-    versioned: set[str]
+    versions: Versions
 
     async def delete(self, records: Sequence[Record]) -> Sequence[Answer]:
         """Delete each record on condition of its ETag; answers are in the order of `records`."""
@@ -69,9 +73,14 @@ class Deletes:
             }
             for n in numbers
         ]
+        replied = Replies()
         try:
             parts = await client.delete_blobs(
-                *wanted, raise_on_any_failure=False, raw_request_hook=_plain_boundary, timeout=60
+                *wanted,
+                raise_on_any_failure=False,
+                raw_request_hook=_plain_boundary,
+                raw_response_hook=replied,
+                timeout=60,
             )
             replies = [part async for part in parts]
         except AzureError as error:
@@ -84,6 +93,8 @@ class Deletes:
             match answer:
                 case "deleted" | "missing":
                     went[n] = "kept" if _keeps(reply) else answer
+                case "changed" if replied.count > 1:
+                    answers[n] = "replaced"
                 case _:
                     answers[n] = answer
         for n, answer in (await self._account_for(container, went, records, copies)).items():
@@ -94,32 +105,33 @@ class Deletes:
     ) -> Mapping[int, Answer]:
         """What became of blobs that are not there now, their copies included.
 
-        One that was deleted just now has a version if the account makes any: one look tells for all.
+        Of those that had no version and were deleted just now, each has one now if the account makes any: one look
+        tells for all.
         """
-        if not went:
-            return {}
-        probe = min(went, key=lambda n: went[n] == "missing")
+        alone = [n for n, said in went.items() if records[n].alone and said != "missing"]
         try:
-            if container not in self.versioned and await copies.any(records[probe].locator.key):
-                self.versioned.add(container)
+            if alone and container not in self.versions.seen and await copies.any(records[alone[0]].locator.key):
+                self.versions.seen.add(container)
         except AzureError as error:
             return dict.fromkeys(went, NoAnswer(retry_after=asked_to_wait(error)))
-        if container in self.versioned:
-            jobs = [_erase(copies, records[n], said) for n, said in went.items()]
-            return dict(zip(went, await bounded(jobs, self.concurrency), strict=True))
-        kept = Recoverable(until=await copies.kept_until()) if "kept" in went.values() else NoAnswer()
-        return {n: kept if said == "kept" else said for n, said in went.items()}
+        plain = set() if container in self.versions.seen else set(alone)
+        others = [n for n in went if n not in plain]
+        jobs = [_erase(copies, records[n], went[n]) for n in others]
+        answers: dict[int, Answer] = dict(zip(others, await bounded(jobs, self.concurrency), strict=True))
+        softly = [n for n in plain if went[n] == "kept"]
+        until = await copies.kept_until() if softly else None
+        return answers | dict.fromkeys(plain, "deleted") | dict.fromkeys(softly, Recoverable(until=until))
 
 
-async def look(blob: Any, etag: str) -> Answer:
-    """After 412, or 404 that names no blob: is it another version, or gone? The same version there proves nothing."""
+async def look(blob: Any, etag: str) -> There | NoAnswer:
+    """Whether the blob is there, and in this version."""
     try:
         about = await blob.get_blob_properties()
     except ResourceNotFoundError as error:  # the container's absence, a wrong setting, proves nothing of the blob
         return "missing" if getattr(error, "error_code", None) == "BlobNotFound" else NoAnswer()
     except AzureError:
         return NoAnswer()
-    return "changed" if quoted(about.etag) != etag else NoAnswer()
+    return "same" if quoted(about.etag) == etag else "another"
 
 
 async def _answer(blob: Any, etag: str, reply: Any) -> Answer:
@@ -135,10 +147,21 @@ async def _answer(blob: Any, etag: str, reply: Any) -> Answer:
             return "legal-hold"
         case 409 if "Immutab" in code:
             return "immutability"
-        case 404 | 412:
-            return await look(blob, etag)
+        case 404 | 412:  # 404 may be the container's
+            return await _other_version(blob, etag)
         case _:
             return NoAnswer(retry_after=seconds_to_wait(reply.headers))
+
+
+async def _other_version(blob: Any, etag: str) -> Answer:
+    """What a refusal by the condition means. The same version there proves nothing."""
+    match await look(blob, etag):
+        case "another":
+            return "changed"
+        case "missing":
+            return "missing"
+        case _:
+            return NoAnswer()
 
 
 async def _erase(copies: Copies, record: Record, went: Went) -> Answer:

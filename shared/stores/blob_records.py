@@ -23,8 +23,9 @@ from shared.policy import Category
 from shared.policy_terms import BlobStore, Line, Name, NameOrStored, NamePart, Rule
 from shared.stores.blob import quoted, service_clock, translate
 from shared.stores.blob_deletes import Deletes, look
+from shared.stores.blob_versions import Versions
 from shared.stores.concurrency import bounded
-from shared.stores.interface import Answer, Division, NoAnswer, Page, Slice
+from shared.stores.interface import Answer, Division, NoAnswer, Page, Slice, There
 from shared.stores.line_logs import LineLogs
 from shared.stores.reading import judged_by, last, whose
 from shared.stores.walker import OUTSIDE, Walk
@@ -44,7 +45,7 @@ class BlobRecords:
     account: str
     concurrency: int = 8
     lines: Mapping[str, Line] = field(default_factory=dict)
-    versioned: set[str] = field(default_factory=set)  # containers in which a version was seen: they keep them
+    versions: Versions = field(default_factory=Versions)
 
     async def now(self, category: Category) -> datetime:
         """The account's clock."""
@@ -84,6 +85,7 @@ class BlobRecords:
             now=now,
             known={finder.field: scope.id},
             ahead=self.concurrency,
+            fetch=self.versions.fetch,
         )
         try:
             leaves, strange = await walk.leaves()
@@ -116,12 +118,12 @@ class BlobRecords:
         if leaving:
             for n, said in zip(leaving, await self._logs.delete([records[n] for n in leaving], leaver), strict=True):
                 answers[n] = said
-        deletes = Deletes(service=self.service, concurrency=self.concurrency, versioned=self.versioned)
+        deletes = Deletes(service=self.service, concurrency=self.concurrency, versions=self.versions)
         for n, said in zip(going, await deletes.delete([records[n] for n in going]), strict=True):
             answers[n] = said
         return answers
 
-    async def there(self, records: Sequence[Record], *, leaver: Scope | None = None) -> Sequence[bool | NoAnswer]:
+    async def there(self, records: Sequence[Record], *, leaver: Scope | None = None) -> Sequence[There | NoAnswer]:
         """Ask for each blob's properties; search each log that lines leave."""
         return await bounded([self._there(record, leaver) for record in records], self.concurrency)
 
@@ -140,6 +142,7 @@ class BlobRecords:
             time=time,
             cutoff=rule.period.latest_start(now) + CLOCKS_AHEAD if time else None,
             ahead=self.concurrency,
+            fetch=self.versions.fetch,
         )
 
     async def _pages(
@@ -191,13 +194,13 @@ class BlobRecords:
             starting_point=term.start if term else None,
             due=term.due if term else None,
             names=names,
+            alone=store.container not in self.versions.seen,
         )
 
-    async def _there(self, record: Record, leaver: Scope | None) -> bool | NoAnswer:
+    async def _there(self, record: Record, leaver: Scope | None) -> There | NoAnswer:
         if record.action is Action.LEAVE:
             return (await self._logs.there([record], leaver))[0]
-        answer = await look(self.service.get_blob_client(record.locator.container, record.locator.key), "")
-        return answer if isinstance(answer, NoAnswer) else answer != "missing"
+        return await look(self.service.get_blob_client(record.locator.container, record.locator.key), record.etag)
 
 
 def _start(blob: BlobProperties, parts: Parts, rule: Rule) -> datetime:

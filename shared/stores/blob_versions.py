@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ from azure.storage.blob.aio import BlobClient, BlobServiceClient, ContainerClien
 from shared.errors import TransientError
 from shared.stores.blob import quoted, service_clock
 from shared.stores.interface import Recoverable
+from shared.stores.walker import fetch
 
 LONGEST_KEPT = 365  # days: the longest retention that the service allows for soft delete
 _REFUSED = (400, 403, 409)  # it can be asked again and again: the account does not allow it, or this copy is immutable
@@ -31,6 +32,34 @@ _NO_PERMISSION = 403
 
 Went = Literal["deleted", "kept", "missing"]
 """What the store said to the delete of the current state; `kept`: soft delete keeps it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Versions:
+    """What listings and looks have seen of an account's versions: remembered by the process, by container.
+
+    `seen`: some blob has a version, so that the account makes them or once did. `none`: a hierarchical namespace.
+    """
+
+    seen: set[str] = field(default_factory=set)
+    none: set[str] = field(default_factory=set)
+
+    async def fetch(
+        self, container: ContainerClient, prefix: str, token: str | None
+    ) -> tuple[list[BlobProperties], str | None]:
+        """A page of the blobs as they are now; looks for versions in the same request. Raises AzureError."""
+        name = container.container_name
+        options = {} if name in self.none else {"include": ["versions"]}
+        try:
+            listed, following = await fetch(container, prefix, token, **options)
+        except HttpResponseError as error:
+            if not options or not _cannot(error):
+                raise
+            self.none.add(name)
+            return await self.fetch(container, prefix, token)
+        if any(each.version_id for each in listed):
+            self.seen.add(name)
+        return [each for each in listed if _is_current(each)], following
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,9 +142,9 @@ class Copies:
                     break
                 found.append(each)
         except HttpResponseError as error:
-            if not self._versions or error.status_code not in _REFUSED or error.status_code == _NO_PERMISSION:
+            if not self._versions or not _cannot(error):
                 raise
-            self._versions = False  # such as an account with a hierarchical namespace: it keeps no overwritten blobs
+            self._versions = False
             return await self._listed(name)
         return found
 
@@ -203,6 +232,11 @@ def _behind(listed: Sequence[BlobProperties], etag: str, version: str | None) ->
         before = sum(_copy(each).moment < version for each in kept)
         return [_copy(each) for each in kept[: max(last + 1, before)]], []
     return [_copy(each) for each in kept[: last + 1]], [_copy(each) for each in kept[last + 1 :] if each.snapshot]
+
+
+def _cannot(error: HttpResponseError) -> bool:
+    """Whether an account has no versions to list, such as one with a hierarchical namespace."""
+    return error.status_code in _REFUSED and error.status_code != _NO_PERMISSION
 
 
 def _is_current(blob: BlobProperties) -> bool:

@@ -20,9 +20,9 @@ from azure.cosmos.aio import DatabaseProxy
 
 from shared.errors import PermanentError
 from shared.model import Action, Record, Scope
-from shared.stores.blob import asked_to_wait
+from shared.stores.blob import Replies, asked_to_wait
 from shared.stores.concurrency import bounded
-from shared.stores.interface import Answer, NoAnswer
+from shared.stores.interface import Answer, NoAnswer, There
 
 BATCH = 100
 
@@ -50,8 +50,8 @@ class CosmosDeletes:
         await bounded(jobs, self.concurrency)
         return answers
 
-    async def there(self, records: Sequence[Record], leaver: Scope | None) -> list[bool | NoAnswer]:
-        """Whether each record is there, in any version; for a `leave`, whether it still names the person."""
+    async def there(self, records: Sequence[Record], leaver: Scope | None) -> list[There | NoAnswer]:
+        """Whether each record is there (for a `leave`: names the person), and in the version that was listed."""
         return await bounded([self._there(record, leaver) for record in records], self.concurrency)
 
     async def _batch(self, numbers: Sequence[int], records: Sequence[Record], answers: list[Answer]) -> None:
@@ -60,11 +60,12 @@ class CosmosDeletes:
         container = self.database.get_container_client(where.container)
         while left:
             operations = [("delete", (records[n].locator.key,), {"if_match_etag": records[n].etag}) for n in left]
+            replied = Replies()
             try:
-                await container.execute_item_batch(operations, partition_key=where.partition)
+                await container.execute_item_batch(operations, partition_key=where.partition, raw_response_hook=replied)
             except exceptions.CosmosBatchOperationError as error:
                 refused = left.pop(error.error_index)
-                answers[refused] = _said(int(error.status_code or 0))
+                answers[refused] = _said(int(error.status_code or 0), replied)
             except AzureError as error:
                 for number in left:
                     answers[number] = NoAnswer(retry_after=asked_to_wait(error))
@@ -83,6 +84,7 @@ class CosmosDeletes:
             raise PermanentError("a record cannot be left by nobody: the cause of the deletion names no person")
         where = record.locator
         container = self.database.get_container_client(where.container)
+        replied = Replies()
         try:
             item = await self._item(record)
             lists = _naming(item, leaver) if item else {}
@@ -97,22 +99,23 @@ class CosmosDeletes:
                 for name, members in lists.items()
             ]
             operation = ("patch", (where.key, changes), {"if_match_etag": record.etag})
-            await container.execute_item_batch([operation], partition_key=where.partition)
+            await container.execute_item_batch([operation], partition_key=where.partition, raw_response_hook=replied)
         except exceptions.CosmosBatchOperationError as error:
-            answers[number] = _said(int(error.status_code or 0))
+            said = _said(int(error.status_code or 0), replied)
+            answers[number] = NoAnswer() if said == "replaced" else said  # the next try sees whether they have left
         except AzureError as error:
             answers[number] = NoAnswer(retry_after=asked_to_wait(error))
         else:
             answers[number] = "left"
 
-    async def _there(self, record: Record, leaver: Scope | None) -> bool | NoAnswer:
+    async def _there(self, record: Record, leaver: Scope | None) -> There | NoAnswer:
         try:
             item = await self._item(record)
         except AzureError as error:
             return NoAnswer(retry_after=asked_to_wait(error))
-        if item is None:
-            return False
-        return record.action is not Action.LEAVE or leaver is None or bool(_naming(item, leaver))
+        if item is None or (record.action is Action.LEAVE and leaver is not None and not _naming(item, leaver)):
+            return "missing"
+        return "same" if item["_etag"] == record.etag else "another"
 
     async def _item(self, record: Record) -> dict[str, Any] | None:
         where = record.locator
@@ -134,12 +137,12 @@ def _naming(item: Mapping[str, Any], leaver: Scope) -> dict[str, list[Any]]:
     return {name: value for name, value in item.items() if isinstance(value, list) and leaver.id in value}
 
 
-def _said(status: int) -> Answer:
+def _said(status: int, replied: Replies) -> Answer:
     """What the status of one operation in a batch says. A missing container is no such status: it fails the batch."""
     match status:
         case HTTPStatus.NOT_FOUND:
             return "missing"
         case HTTPStatus.PRECONDITION_FAILED:
-            return "changed"
+            return "changed" if replied.count == 1 else "replaced"
         case _:
             return NoAnswer()

@@ -16,6 +16,7 @@ from shared.errors import PermanentError
 from shared.model import Scope, ScopeKind, parse_utc, utc_text
 from shared.policy import Category
 from shared.policy_terms import CosmosStore, Empty, Field, FieldIs, Member, Partition, Rule, Touched, Where, YearEnd
+from shared.stores.reading import FAR_AHEAD, NO_TIME, first_far_ahead
 from shared.year_end import end_of_year, first_year_kept
 
 Query = tuple[str, list[dict[str, Any]]]
@@ -85,18 +86,25 @@ def of_category(category: Category) -> tuple[list[str], list[dict[str, Any]]]:
     return [f"({' OR '.join(conditions)})"], parameters
 
 
-def timeless(rule: Rule) -> Query | None:
-    """The query that counts items whose starting point is there and cannot be a time: no listing ever meets them.
+def never_met(rule: Rule, now: datetime) -> dict[str, Query]:
+    """The queries that count items whose starting point is there and which no listing will meet, by what is strange.
 
-    A time begins with a digit, so a text that does not is none. None where a rule reads no property.
+    A time is a text that begins with a year and a hyphen: what sorts beyond the years to come is none, or a mistake.
+    All other texts a listing meets, as soon as its cutoff is past them. None where a rule reads no property.
     """
     if not isinstance(rule.start, Field | YearEnd):
-        return None
+        return {}
     name = f"c.{rule.start.field}"
     conditions, parameters = _where([rule])
-    odd = f"(NOT IS_STRING({name}) OR {name} < '0' OR {name} >= ':')"
-    where = " AND ".join([f"IS_DEFINED({name})", f"NOT IS_NULL({name})", odd, *conditions])
-    return f"SELECT VALUE COUNT(1) FROM c WHERE {where}", parameters
+    parameters.append({"name": "@far", "value": first_far_ahead(now)})
+    far, hyphen = f"{name} >= @far AND {name} < ':'", f"SUBSTRING({name}, 4, 1)"
+    no_time = f"(NOT IS_STRING({name}) OR {name} < '0' OR {name} >= ':' OR ({far} AND {hyphen} != '-'))"
+    odd = {
+        NO_TIME: [f"IS_DEFINED({name})", f"NOT IS_NULL({name})", no_time],
+        FAR_AHEAD: [far, f"{hyphen} = '-'"],
+    }
+    count = "SELECT VALUE COUNT(1) FROM c WHERE"
+    return {reason: (f"{count} {' AND '.join([*each, *conditions])}", parameters) for reason, each in odd.items()}
 
 
 def _where(rules: Sequence[Rule]) -> tuple[list[str], list[dict[str, Any]]]:

@@ -2,7 +2,8 @@
 
 A slice is a feed range. A listing resumes by keyset: `ORDER BY` the starting point, from the last one seen; no
 continuation token is kept between pages. Requires times as RFC 3339 text in UTC with a final Z, which text order puts
-in time order (to the second).
+in time order (to the second); one that is spelled otherwise can be met up to a day late. What no listing will meet
+because of what its starting point says is counted by each division.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ from shared.stores.cosmos_queries import (
     expiring,
     fields,
     identity,
+    never_met,
     of_category,
     of_scope,
     order_of,
     read_cursor,
     start_of,
     store_of,
-    timeless,
 )
-from shared.stores.interface import Answer, Division, NoAnswer, Page, Slice
+from shared.stores.interface import Answer, Division, NoAnswer, Page, Slice, There
 from shared.stores.reading import NO_END, NO_TIME, Told, judged_by, last, whose
 
 
@@ -73,9 +74,10 @@ class CosmosRecords:
         query = expiring(category, rule, now, "")
         found = await bounded([self._some(container, query, 1, each) for each in ranges], self.concurrency)
         parts = [Slice(bounds=json.dumps(r)) for r, (items, _) in zip(ranges, found, strict=True) if items]
-        odd = timeless(rule)
-        counts = await bounded([self._count(container, odd, each) for each in ranges if odd], self.concurrency)
-        return Division(parts=parts, strange={NO_TIME: sum(counts)} if sum(counts) else {})
+        strange: Counter[str] = Counter()
+        for reason, odd in never_met(rule, now).items():
+            strange[reason] = sum(await bounded([self._count(container, odd, e) for e in ranges], self.concurrency))
+        return Division(parts=parts, strange=+strange)
 
     async def expired(
         self, category: Category, rule: Rule, part: Slice, *, now: datetime, cursor: str, size: int
@@ -165,7 +167,7 @@ class CosmosRecords:
         """Delete (or leave), items of one partition together, partitions several at once."""
         return await CosmosDeletes(database=self.database, concurrency=self.concurrency).delete(records, leaver)
 
-    async def there(self, records: Sequence[Record], *, leaver: Scope | None = None) -> Sequence[bool | NoAnswer]:
+    async def there(self, records: Sequence[Record], *, leaver: Scope | None = None) -> Sequence[There | NoAnswer]:
         """Read each item."""
         return await CosmosDeletes(database=self.database, concurrency=self.concurrency).there(records, leaver)
 

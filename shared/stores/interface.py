@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
+from shared.errors import ConfigError
 from shared.model import Record, Scope
 from shared.policy import Category
 from shared.policy_terms import Rule
@@ -103,9 +104,16 @@ class Recoverable:
     until: datetime | None
 
 
-Said = Literal["deleted", "left", "missing", "changed", "lease", "immutability", "legal-hold", "blob-type"]
+Said = Literal["deleted", "left", "missing", "changed", "replaced", "lease", "immutability", "legal-hold", "blob-type"]
 Answer = Said | Recoverable | NoAnswer
-"""What a store said to one conditional delete. NoAnswer concludes nothing: the journal stays open."""
+"""What a store said to one conditional delete. NoAnswer concludes nothing: the journal stays open.
+
+`changed`: another version is there, and this delete took none. `replaced`: another is there, but the adapter or its
+client asked more than once, so an answer that was lost may have been "deleted".
+"""
+
+There = Literal["same", "another", "missing"]
+"""What a look found: the very version that was listed, another one, or none."""
 
 
 class RecordStore(Protocol):
@@ -135,10 +143,10 @@ class RecordStore(Protocol):
         raises TransientError.
         """
 
-    async def there(self, records: Sequence[Record], *, leaver: Scope | None = None) -> Sequence[bool | NoAnswer]:
-        """Look, and change nothing: whether each record is there, in any version.
+    async def there(self, records: Sequence[Record], *, leaver: Scope | None = None) -> Sequence[There | NoAnswer]:
+        """Look, and change nothing: whether each record is there, and in the version that was listed.
 
-        For a `leave`: whether it names `leaver`. Like `delete`, this never raises TransientError.
+        For a `leave`: whether it names `leaver`, and in which version. Like `delete`, this never raises TransientError.
         """
 
     async def find(self, category: Category, field_name: str, value: str) -> Sequence[Record]:
@@ -146,6 +154,14 @@ class RecordStore(Protocol):
 
     async def values(self, category: Category, scope: Scope, field_name: str) -> Sequence[str]:
         """The texts that a field has in the scope's records (a person's e-mail address), without repeats."""
+
+
+def record_store(stores: Mapping[str, RecordStore], category: Category) -> RecordStore:
+    """The adapter of a category. Raises ConfigError where none is configured."""
+    store = stores.get(category.store.place)
+    if store is None:
+        raise ConfigError(f"category {category.id}: no connection to {category.store.place} is set")
+    return store
 
 
 # ---------------------------------------------------------------- messages

@@ -34,7 +34,7 @@ from shared.policy_terms import BlobStore, Line
 from shared.stores.blob import asked_to_wait, code_of, quoted, translate
 from shared.stores.blob_versions import Copies
 from shared.stores.concurrency import bounded
-from shared.stores.interface import Answer, NoAnswer, Page
+from shared.stores.interface import Answer, NoAnswer, Page, There
 from shared.stores.lines import NOT_OVER, TOO_LARGE, UNREADABLE, Searched, Visit, search, visit_of
 from shared.stores.reading import whose
 from shared.stores.walker import OUTSIDE, Walk
@@ -116,8 +116,8 @@ class LineLogs:
         ]
         return await bounded(jobs, self.concurrency)
 
-    async def there(self, records: Sequence[Record], leaver: Scope | None) -> list[bool | NoAnswer]:
-        """Whether each record's blob holds a line of the visit."""
+    async def there(self, records: Sequence[Record], leaver: Scope | None) -> list[There | NoAnswer]:
+        """Whether each record's blob holds a line of the visit, and is as it was listed."""
         visit = visit_of(leaver)
         jobs = [self._there(record, self._finder(record.category), visit) for record in records]
         return await bounded(jobs, self.concurrency)
@@ -218,18 +218,20 @@ class LineLogs:
                 return "immutability"
             case 409 if code == "InvalidBlobType":
                 return "blob-type"
-            case 412:  # another version: somebody else's, or ours, whose answer was lost
+            case 412:  # another version: somebody else's, or ours, whose answer was lost to the client
                 log = await _read(blob, finder, visit)
-                return "changed" if log and log.searched.taken else "missing"
+                return "replaced" if log and log.searched.taken else "missing"
             case _:
                 return NoAnswer(retry_after=asked_to_wait(error))
 
-    async def _there(self, record: Record, finder: Line, visit: Visit) -> bool | NoAnswer:
+    async def _there(self, record: Record, finder: Line, visit: Visit) -> There | NoAnswer:
         try:
             log = await _read(self._blob(record), finder, visit)
         except AzureError as error:
             return NoAnswer(retry_after=asked_to_wait(error))
-        return bool(log and log.searched.taken)
+        if log is None or not log.searched.taken:
+            return "missing"
+        return "same" if quoted(log.about.etag) == record.etag else "another"
 
     def _blob(self, record: Record) -> BlobClient:
         return self.service.get_blob_client(record.locator.container, record.locator.key)

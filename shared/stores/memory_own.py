@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from shared.errors import ChangedError, PermanentError, TransientError
 from shared.model import Action, Record, Scope
-from shared.stores.interface import Answer, NoAnswer, ObjectStore
+from shared.stores.interface import Answer, NoAnswer, ObjectStore, Stored, There
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +26,10 @@ class MemoryOwn:
             raise PermanentError("an object can only be deleted")
         return [await self._delete(record) for record in records]
 
-    async def there(self, records: Sequence[Record], *, leaver: Scope | None = None) -> Sequence[bool | NoAnswer]:
+    async def there(self, records: Sequence[Record], *, leaver: Scope | None = None) -> Sequence[There | NoAnswer]:
         """Look."""
         del leaver
-        return [await self._read(record) is not None for record in records]
+        return [await self._there(record) for record in records]
 
     async def _delete(self, record: Record) -> Answer:
         try:
@@ -40,5 +40,11 @@ class MemoryOwn:
             return NoAnswer(retry_after=error.retry_after)
         return "deleted"
 
-    async def _read(self, record: Record) -> object:
+    async def _there(self, record: Record) -> There:
+        held = await self._read(record)
+        if held is None:
+            return "missing"
+        return "same" if held.etag == record.etag else "another"
+
+    async def _read(self, record: Record) -> Stored | None:
         return await self.containers[record.locator.container].read(record.locator.key)

@@ -21,7 +21,7 @@ from shared.errors import PermanentError
 from shared.model import Action, Locator, Record, Scope
 from shared.policy import Category
 from shared.policy_terms import BlobStore, CosmosStore, Line, Member, Rule
-from shared.stores.interface import Answer, Division, NoAnswer, Page, Recoverable, Slice
+from shared.stores.interface import Answer, Division, NoAnswer, Page, Recoverable, Slice, There
 from shared.stores.lines import NOT_OVER, UNREADABLE, visit_of
 from shared.stores.memory_rows import (
     Held,
@@ -151,7 +151,7 @@ class MemoryRecords:
         The first page counts what is strange in the whole category, for part 0.
         """
         number, parts = json.loads(part.bounds)
-        strange = Counter(filter(None, (oddity(held, rule) for held in self._table(category).values())))
+        strange = Counter(filter(None, (oddity(held, rule, now) for held in self._table(category).values())))
         counted = strange if number == 0 and not cursor else Counter[str]()
         while True:
             mine = [
@@ -211,7 +211,7 @@ class MemoryRecords:
             self.before_delete(records)
         return [self._delete(record, leaver) for record in records]
 
-    async def there(self, records: Sequence[Record], *, leaver: Scope | None = None) -> Sequence[bool | NoAnswer]:
+    async def there(self, records: Sequence[Record], *, leaver: Scope | None = None) -> Sequence[There | NoAnswer]:
         """Look at the tables."""
         return [self._there(record, leaver) for record in records]
 
@@ -225,15 +225,12 @@ class MemoryRecords:
             if of_category(held, category) and finds(category, scope, where, held)
         ]
 
-    def _there(self, record: Record, leaver: Scope | None) -> bool:
+    def _there(self, record: Record, leaver: Scope | None) -> There:
         where = record.locator
         held = self._tables.get((where.store, where.account, where.container), {}).get((where.partition, where.key))
-        if held is None or record.action is not Action.LEAVE or leaver is None:
-            return held is not None
-        searched = searched_in(held, leaver)
-        if searched is not None:
-            return searched.taken > 0
-        return any(isinstance(value, list) and leaver.id in value for value in held.fields.values())
+        if held is None or (record.action is Action.LEAVE and leaver is not None and not _names(held, leaver)):
+            return "missing"
+        return "same" if held.etag == record.etag else "another"
 
     def _now(self) -> datetime:
         return (self.clock or datetime.now(UTC)).replace(microsecond=0)
@@ -328,6 +325,14 @@ class MemoryRecords:
             return held.blocked
         held.data, held.etag = searched.rest, f'"{next(self._etags)}"'
         return "left"
+
+
+def _names(held: Held, leaver: Scope) -> bool:
+    """Whether a record to be left names the person, or has a line of the visit."""
+    searched = searched_in(held, leaver)
+    if searched is not None:
+        return searched.taken > 0
+    return any(isinstance(value, list) and leaver.id in value for value in held.fields.values())
 
 
 def _cursor(record: Record) -> str:

@@ -25,7 +25,7 @@ from shared.policy_terms import (
     YearEnd,
 )
 from shared.stores.lines import Searched, search, visit_of
-from shared.stores.reading import NO_TIME, Told
+from shared.stores.reading import FAR_AHEAD, NO_TIME, Told, first_far_ahead
 from shared.year_end import end_of_year
 
 Key = tuple[str, str]  # partition ("" for a blob), name or id
@@ -95,12 +95,16 @@ def searched_in(held: Held, scope: Scope) -> Searched | None:
     return search(held.data, held.line, visit_of(scope))
 
 
-def oddity(held: Held, rule: Rule) -> str | None:
+def oddity(held: Held, rule: Rule, now: datetime) -> str | None:
     """What a listing finds strange about a record, if anything."""
     if isinstance(rule.start, Name | NameOrStored) and not held.outside:
         return "named later than stored" if held.times[rule.start.field] > held.stored else None
     if isinstance(rule.start, Field | YearEnd) and held.fields.get(rule.start.field) is not None:
-        return NO_TIME if about(held, rule) and start_of(held, rule) is None else None
+        if not about(held, rule):
+            return None
+        if start_of(held, rule) is None:
+            return NO_TIME
+        return FAR_AHEAD if held.fields[rule.start.field] >= first_far_ahead(now) else None
     return None
 
 

@@ -21,7 +21,7 @@ from shared.errors import PermanentError
 from shared.model import Locator, Record, Scope, parse_utc
 from shared.policy import Category
 from shared.policy_terms import Field, Rule, Stored, YearEnd
-from shared.stores.interface import Answer, Division, Entry, NoAnswer, ObjectStore, Page, Slice
+from shared.stores.interface import Answer, Division, Entry, NoAnswer, ObjectStore, Page, Slice, There
 from shared.year_end import end_of_year
 
 PLACE = "own/"
@@ -37,7 +37,7 @@ class Deleting(Protocol):
     async def delete(self, records: Sequence[Record], *, leaver: Scope | None = None) -> Sequence[Answer]:
         """See RecordStore."""
 
-    async def there(self, records: Sequence[Record], *, leaver: Scope | None = None) -> Sequence[bool | NoAnswer]:
+    async def there(self, records: Sequence[Record], *, leaver: Scope | None = None) -> Sequence[There | NoAnswer]:
         """See RecordStore."""
 
 
@@ -115,9 +115,9 @@ class OwnRecords:
             answers |= zip(numbers, said, strict=True)
         return [answers[n] for n in range(len(records))]
 
-    async def there(self, records: Sequence[Record], *, leaver: Scope | None = None) -> Sequence[bool | NoAnswer]:
+    async def there(self, records: Sequence[Record], *, leaver: Scope | None = None) -> Sequence[There | NoAnswer]:
         """Have the adapters of the accounts look."""
-        answers: dict[int, bool | NoAnswer] = {}
+        answers: dict[int, There | NoAnswer] = {}
         for account, numbers in self._by_container(records):
             said = await account.there([records[n] for n in numbers], leaver=leaver)
             answers |= zip(numbers, said, strict=True)

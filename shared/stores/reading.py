@@ -12,6 +12,8 @@ from shared.policy_terms import FieldIs, NamePart, Partition, Rule
 
 NO_TIME = "starting point is no time"
 NO_END = "kept by law, and nothing says until when"
+FAR_AHEAD = "starting point is more than ten years ahead"
+YEARS_AHEAD = 10  # courses and contracts may end years from now; beyond this it is a mistake, and nothing would go
 
 Told = Partition | FieldIs | NamePart
 
@@ -22,6 +24,8 @@ def whose(category: Category, tells: Callable[[Told], object]) -> tuple[Scope | 
     `tells` gives what the record says where a finder would look. What is no text, or empty, names nobody.
     """
     found = {k: _scope(k, tells(finder)) for k, finder in category.find.items() if isinstance(finder, Told)}
+    if category.partition_names:
+        found[category.partition_names] = _scope(category.partition_names, tells(Partition(by="partition")))
     owner = found.pop(category.belongs_to, None) if category.belongs_to else None
     return owner, tuple(scope for scope in found.values() if scope is not None)
 
@@ -31,6 +35,11 @@ def _scope(kind: ScopeKind, value: object) -> Scope | None:
     if not isinstance(value, str) or not value:
         return None
     return Scope(kind=kind, id=value.lower() if kind is ScopeKind.ADDRESS else value)
+
+
+def first_far_ahead(now: datetime) -> str:
+    """The year from which on a starting point is too far ahead to be meant; its text sorts before all later times'."""
+    return f"{now.year + YEARS_AHEAD + 1:04}"
 
 
 @dataclass(frozen=True, kw_only=True)

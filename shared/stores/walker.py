@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from azure.storage.blob import BlobProperties
 from azure.storage.blob.aio import BlobPrefix, ContainerClient
@@ -22,12 +23,29 @@ from shared.stores.concurrency import bounded
 OUTSIDE = "outside the layout"
 
 
+async def fetch(
+    container: ContainerClient, prefix: str, token: str | None, **options: Any
+) -> tuple[list[BlobProperties], str | None]:
+    """One page of a flat listing, and the token of the next, None: it was the last. Raises AzureError.
+
+    `options` are the SDK's, such as `include`.
+    """
+    pages = container.list_blobs(name_starts_with=prefix, **options).by_page(continuation_token=token)
+    async for page in pages:
+        blobs = [blob async for blob in page]
+        return blobs, pages.continuation_token or None  # type: ignore[attr-defined]
+    return [], None
+
+
+Fetch = Callable[[ContainerClient, str, str | None], Awaitable[tuple[list[BlobProperties], str | None]]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Walk:
     """One walk over a container.
 
     With `time` (a time placeholder) and `cutoff`, prefixes wholly after the cutoff are left out, and with `since` those
-    wholly before it. `known` gives plain placeholders' values, and leaves out every other value.
+    wholly before it. `known` gives plain placeholders' values, and leaves out every other value. `fetch` lists a page.
     """
 
     container: ContainerClient
@@ -38,6 +56,7 @@ class Walk:
     since: datetime | None = None
     known: Mapping[str, str] = field(default_factory=dict)
     ahead: int = 8
+    fetch: Fetch = fetch
 
     async def leaves(self) -> tuple[list[str], Counter[str]]:
         """The prefixes to list flat, in the order of names, and what was strange on the way."""
@@ -75,11 +94,7 @@ class Walk:
         return len(segments) == len(self.layout.levels) and self._wanted(segments)
 
     async def _page(self, prefix: str, token: str | None = None) -> tuple[list[BlobProperties], str | None]:
-        pages = self.container.list_blobs(name_starts_with=prefix).by_page(continuation_token=token)
-        async for page in pages:
-            blobs = [blob async for blob in page]
-            return blobs, pages.continuation_token or None  # type: ignore[attr-defined]
-        return [], None
+        return await self.fetch(self.container, prefix, token)
 
     async def _children(self, segments: tuple[str, ...], strange: Counter[str]) -> list[tuple[str, ...]]:
         level = self.layout.levels[len(segments)]

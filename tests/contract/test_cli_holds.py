@@ -3,7 +3,6 @@
 import asyncio
 import json
 import time
-from uuid import uuid4
 
 from test_cli import World, world
 
@@ -74,10 +73,7 @@ def test_a_hold_of_a_person_is_listed_without_their_name_unless_asked(world: Wor
     assert "anna" not in world.retention("hold", "list")[1]
 
 
-def test_a_hold_of_no_category_of_the_policy_is_told_by_status_as_a_parked_message(world: World) -> None:
-    hold = str(uuid4())
-    assert world.retention("hold", "add", "--category", "nothing", *WHY, "--id", hold)[0] == 0
-    end = time.monotonic() + 30
-    while hold not in (out := world.retention("status")[1]):
-        assert time.monotonic() < end, world.app.log_tail()
-    assert "retention.category" in out
+def test_a_hold_of_no_category_of_the_policy_is_refused_before_it_is_sent(world: World) -> None:
+    code, out, err = world.retention("hold", "add", "--category", "nothing", *WHY)
+    assert (code, out) == (2, "")
+    assert "no such category" in err

@@ -14,7 +14,6 @@ from shared import messages
 from shared.errors import TransientError
 from shared.holding import Holding
 from shared.holds import Holds, InForce
-from shared.journal import Journals
 from shared.model import SweepCause, utc_text
 from shared.stores.blob import BlobObjects, retry_policy
 
@@ -23,13 +22,13 @@ SWEEP = SweepCause(run="a-run", slice=0)
 
 @pytest.fixture
 async def world(azurite) -> AsyncIterator[World]:
-    """A world whose holds and journals are in containers of Azurite."""
+    """A world whose holds are in a container of Azurite."""
     world = World(sweeping=False)
     world.home("birkeveien", "anna", rows=0, old_rows=2)
     connection = servers.settings(servers.Ports(blob=azurite.program.port))["BLOB_STATE"]
     async with BlobServiceClient.from_connection_string(connection, retry_policy=retry_policy()) as service:
-        own = [BlobObjects(await service.create_container(f"holds-{uuid4()}")) for _ in range(2)]
-        world.gate = replace(world.gate, holds=Holds(objects=own[0]), journals=Journals(objects=own[1]))
+        holds = BlobObjects(await service.create_container(f"holds-{uuid4()}"))
+        world.gate = replace(world.gate, holds=Holds(objects=holds))
         world.holding = Holding(gate=world.gate, patience=1, sleep=world._sleep)
         yield world
 

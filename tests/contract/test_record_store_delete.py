@@ -279,7 +279,7 @@ async def test_an_item_of_any_id_is_looked_at_and_deleted_and_nothing_else_is(
     for each in (key, "other"):
         await cosmos_items.put(category, [{"id": each, "homeId": "h0", "at": "2020-01-01T00:00:00Z"}])
     records = [r for r in (await listed(cosmos_items, category, now=NOW)).records if r.locator.key == key]
-    assert await cosmos_items.records.there(records) == [True]
+    assert await cosmos_items.records.there(records) == ["same"]
     assert await cosmos_items.records.delete(records) == ["deleted"]
-    assert await cosmos_items.records.there(records) == [False]
+    assert await cosmos_items.records.there(records) == ["missing"]
     assert await cosmos_items.keys(category) == ["other"]

@@ -156,6 +156,29 @@ async def test_a_starting_point_that_is_no_time_is_reported_and_its_record_stays
     assert found.strange == {"starting point is no time": 7}
 
 
+async def test_a_text_that_is_no_time_is_reported_whatever_digit_it_begins_with(items: Items) -> None:
+    category = governed_items(items)
+    no_times = ("01.12.2019", "25.12.2019", "31/12/2019", "99", "9", "9999999999", "7 May", "9:00", "99999-01-01")
+    await items.put(category, [row(0, NOW - timedelta(days=40)), *(row(n, text) for n, text in enumerate(no_times, 1))])
+    found = await listed(items, category, now=NOW)
+    assert found.keys == ["i000"]
+    assert found.strange == {"starting point is no time": len(no_times)}
+
+
+@pytest.mark.parametrize("start", [AT, {"from": "year-end", "field": "at"}], ids=["field", "year-end"])
+async def test_a_starting_point_in_a_year_more_than_ten_ahead_is_reported_and_its_record_stays(
+    items: Items, start: Any
+) -> None:
+    category = governed_items(items, {"start": start, "period": "P30D", "where": {"field": "userId", "equals": "u1"}})
+    times = ("2024-01-01T00:00:00Z", "2027-01-01T00:00:00Z", "2036-12-31T23:59:59Z")
+    far = ("2037-01-01T00:00:00Z", "2099-12-31T23:59:59Z", "2999-01-01T00:00:00+02:00", "9998-12-31T23:59:59Z")
+    await items.put(category, [row(number, text, userId="u1") for number, text in enumerate((*times, *far))])
+    await items.put(category, [row(90, far[0], userId="u2")])
+    found = await listed(items, category, now=NOW)
+    assert found.keys == ["i000"]
+    assert found.strange == {"starting point is more than ten years ahead": len(far)}
+
+
 @pytest.mark.parametrize("deleting", ["all", "some", "none"])
 @pytest.mark.parametrize("distinct", [1, 2, 30])
 async def test_pages_resume_without_loss_with_many_equal_times_whatever_happens_between(

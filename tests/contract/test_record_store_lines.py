@@ -54,9 +54,9 @@ async def test_the_blobs_with_a_visits_lines_are_found_to_be_left(logs: Blobs) -
 async def test_the_lines_go_and_the_rest_stays(logs: Blobs) -> None:
     category = await three_hours(logs)
     found = await all_of(logs, category, VISIT)
-    assert await logs.records.there(found, leaver=VISIT) == [True, True]
+    assert await logs.records.there(found, leaver=VISIT) == ["same", "same"]
     assert await logs.records.delete(found, leaver=VISIT) == ["left", "left"]
-    assert await logs.records.there(found, leaver=VISIT) == [False, False]
+    assert await logs.records.there(found, leaver=VISIT) == ["missing", "missing"]
     assert await logs.data(category, named(at(9))) == lines((at(9, 5), ME), (at(9, 6), OTHER))
     assert await logs.data(category, named(at(10))) == lines((at(10, 6), OTHER))
     assert await logs.data(category, named(at(11))) == lines((at(11, 6), OTHER))
@@ -74,7 +74,7 @@ async def test_leaving_again_is_missing_and_so_is_leaving_a_log_that_is_gone(log
     category = await three_hours(logs)
     found = await all_of(logs, category, VISIT)
     await logs.remove(category, named(at(11)))
-    assert await logs.records.there(found, leaver=VISIT) == [True, False]
+    assert await logs.records.there(found, leaver=VISIT) == ["same", "missing"]
     assert await logs.records.delete(found, leaver=VISIT) == ["left", "missing"]
     assert await logs.records.delete(found, leaver=VISIT) == ["missing", "missing"]
 
@@ -84,6 +84,7 @@ async def test_a_log_that_was_written_again_is_changed_and_stays(logs: Blobs) ->
     found = await all_of(logs, category, VISIT)
     more = lines((at(10, 5), ME), (at(10, 50), OTHER))
     await logs.write(category, named(at(10)), more)
+    assert await logs.records.there(found, leaver=VISIT) == ["another", "same"]
     assert await logs.records.delete(found, leaver=VISIT) == ["changed", "left"]
     assert await logs.data(category, named(at(10))) == more
 
@@ -263,7 +264,7 @@ class Between(AsyncHTTPPolicy[Any, Any]):
 
 @pytest.mark.parametrize(
     ("written", "said"),
-    [(lines((at(10, 5), ME), (at(10, 7), OTHER)), "changed"), (lines((at(10, 7), OTHER)), "missing")],
+    [(lines((at(10, 5), ME), (at(10, 7), OTHER)), "replaced"), (lines((at(10, 7), OTHER)), "missing")],
 )
 async def test_who_writes_between_reading_and_writing_loses_nothing(
     azurite_blobs: BlobShelf, azurite: Any, written: bytes, said: str
@@ -313,7 +314,7 @@ async def test_two_who_leave_at_once_lose_nothing_of_each_other(azurite_blobs: B
     async def leave(records: Sequence[Record], visit: Scope) -> None:
         while records:
             said = await azurite_blobs.records.delete(records, leaver=visit)
-            assert set(said) <= {"left", "changed", "missing"}
+            assert set(said) <= {"left", "changed", "replaced", "missing"}
             records = await all_of(azurite_blobs, category, visit)
 
     await asyncio.gather(leave(mine, VISIT), leave(theirs, others))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from azure.core.pipeline.policies import AsyncHTTPPolicy
 from azure.storage.blob.aio import BlobServiceClient
-from record_stores import PERSON, CosmosShelf, Governed, MemoryShelf, blob_category, item_category, members
+from record_stores import PERSON, BlobShelf, CosmosShelf, Governed, MemoryShelf, blob_category, item_category, members
 
 from local import servers
 from local.processes import free_port
 from shared.errors import TransientError
+from shared.stores.blob import retry_policy
 from shared.stores.blob_records import BlobRecords
 from shared.stores.interface import NoAnswer
 from shared.stores.memory_records import MemoryRecords
@@ -18,6 +22,19 @@ from shared.stores.memory_records import MemoryRecords
 pytest_plugins = ["record_store_fixture"]
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+class Busy(AsyncHTTPPolicy[Any, Any]):
+    """Answers 503 to the first batch, which was applied."""
+
+    busy = True
+
+    async def send(self, request: Any) -> Any:
+        response = await self.next.send(request)
+        if request.http_request.method == "POST" and self.busy:
+            self.busy = False
+            response.http_response.status_code = 503
+        return response
 
 
 async def test_a_blob_account_that_is_away_gives_no_answer_and_its_listings_are_transient_errors() -> None:
@@ -98,6 +115,36 @@ async def test_deletes_whose_answer_was_lost_have_no_answer_or_are_missing_and_n
     six.shelf.heal()
     assert await six.left() == []
     assert await six.store.delete(records) == ["missing"] * 6
+
+
+async def test_an_item_of_another_version_is_changed_or_replaced_where_the_client_asked_more_than_once(
+    six: Governed,
+) -> None:
+    records = await six.listed()
+    await six.write(range(6))
+    assert await six.store.delete(records) == ["changed"] * 6
+    six.shelf.fault(status=429, count=1, retry_after_ms=10, **batch(six))
+    answers = list(await six.store.delete(records))
+    assert sorted(map(str, answers)) == ["changed"] * 5 + ["replaced"]
+
+
+async def test_a_blob_of_another_version_is_changed_or_replaced_where_the_client_asked_more_than_once(
+    azurite: Any, azurite_blobs: BlobShelf
+) -> None:
+    category = blob_category(azurite_blobs.container)
+    await azurite_blobs.put(category, ["2026-01-01/a", "2026-01-01/b"])
+    [part] = (await azurite_blobs.records.divide(category, category.rules[0], now=NOW, most=1)).parts
+    [page] = [
+        p async for p in azurite_blobs.records.expired(category, category.rules[0], part, now=NOW, cursor="", size=9)
+    ]
+    await azurite_blobs.put(category, ["2026-01-01/a"])
+    account = servers.settings(servers.Ports(blob=azurite.program.port))["BLOB_DATA"]
+    async with BlobServiceClient.from_connection_string(
+        account, retry_policy=retry_policy(), _additional_pipeline_policies=[Busy()]
+    ) as service:
+        store = replace(azurite_blobs.records, service=service)
+        assert await store.delete(page.records) == ["replaced", "missing"], "a deletion whose answer was 503"
+    assert await azurite_blobs.records.delete(page.records) == ["changed", "missing"]
 
 
 async def test_one_lost_answer_among_several_leaves_the_others_theirs(cosmos_items: CosmosShelf) -> None:

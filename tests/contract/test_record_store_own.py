@@ -115,13 +115,13 @@ async def test_pages_resume_where_the_one_before_ended_while_what_was_listed_is_
     assert await own.keys(category) == ["open"]
 
 
-async def test_looking_tells_what_is_there_in_any_version(own: OwnShelf) -> None:
+async def test_looking_tells_what_is_there_as_it_was_listed_and_what_in_another_version(own: OwnShelf) -> None:
     category = own_category(own.container)
-    await own.put(category, ["a", "b"])
+    await own.put(category, ["a", "b", "c"])
     records = (await listed(own, category, now=NOW)).records
     await own.put(category, ["a"])
     await own.remove(category, "b")
-    assert await own.records.there(records) == [True, False]
+    assert await own.records.there(records) == ["another", "missing", "same"]
 
 
 async def test_nothing_there_is_nothing_to_do(own: OwnShelf) -> None:

@@ -11,9 +11,10 @@ from typing import Any, TypeAlias
 import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.storage.blob.aio import BlobServiceClient
-from record_stores import Governed, blob_category, versions_shelf
+from record_stores import LATER, Governed, blob_category, versions_shelf
 
 from local.azure.account import Blob, Settings
+from shared.journal import decode_record, encode_record
 from shared.stores.blob_records import BlobRecords
 from shared.stores.interface import NoAnswer, Recoverable
 
@@ -130,13 +131,48 @@ async def test_a_name_that_begins_another_name_leaves_the_other_s_versions(shelf
     assert [len(list(blobs[name].copies())) for name in names] == [0, 2]
 
 
-async def test_versions_left_from_before_versioning_was_switched_off_go_once_one_was_seen(shelf: Shelf) -> None:
+async def test_versions_left_from_before_versioning_was_switched_off_go_too(shelf: Shelf) -> None:
     governed = await shelf(Settings(versioning=True))
     for _ in range(2):
         await governed.write(range(3))
     governed.shelf.account.settings.versioning = False
     assert await governed.store.delete(await governed.listed()) == ["deleted"] * 3
     assert [copies(governed, n) for n in range(3)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("versioned", [[1], [2], [0, 2]])
+@pytest.mark.parametrize("read_back", [False, True], ids=["listed", "from a journal"])
+async def test_a_version_that_only_some_of_a_batch_have_goes_with_its_blob(
+    shelf: Shelf, versioned: list[int], read_back: bool
+) -> None:
+    governed = await shelf(Settings(versioning=True))
+    for _ in range(2):
+        await governed.write(versioned)
+    governed.shelf.account.settings.versioning = False
+    await governed.write(range(3))
+    records = await governed.listed()
+    if read_back:  # by another process, as after a crash
+        records = [decode_record(encode_record(record)) for record in records]
+        governed.shelf.records = BlobRecords(service=governed.shelf.records.service, account="data")
+    assert await governed.store.delete(records) == ["deleted"] * 3
+    assert [copies(governed, n) for n in range(3)] == [0, 0, 0]
+
+
+async def test_versions_of_blobs_that_were_listed_before_versioning_was_switched_on_go_too(shelf: Shelf) -> None:
+    governed = await shelf(Settings())
+    await governed.write(range(3))
+    records = await governed.listed()
+    governed.shelf.account.settings.versioning = True
+    assert await governed.store.delete(records) == ["deleted"] * 3
+    assert [copies(governed, n) for n in range(3)] == [0, 0, 0]
+
+
+async def test_what_is_only_a_version_is_not_listed(shelf: Shelf) -> None:
+    governed = await shelf(Settings(versioning=True))
+    for _ in range(2):
+        await governed.write(range(2))
+    await governed.remove(0)
+    assert [record.locator.key for record in await governed.listed()] == [governed.key(1)]
 
 
 # ---------------------------------------------------------------- where something stays
@@ -252,7 +288,26 @@ async def test_an_account_without_versions_pays_one_look_for_each_batch(shelf: S
     assert len(requests) <= 6  # and, with soft delete, its days and the clock
 
 
+async def test_a_listing_looks_for_versions_in_the_requests_that_it_makes_anyway(shelf: Shelf) -> None:
+    governed = await shelf(Settings())
+    await governed.write(range(20))
+    category, account = governed.category, governed.shelf.account
+    before = len(account.requests)
+    [part] = (await governed.store.divide(category, category.rules[0], now=LATER, most=1)).parts
+    pages = governed.store.expired(category, category.rules[0], part, now=LATER, cursor="", size=100)
+    assert [record.alone for page in [page async for page in pages] for record in page.records] == [True] * 20
+    assert account.requests[before:] == ["GET list", "GET list"]  # the days, and what is under one of them
+
+
+async def test_records_read_back_from_a_journal_are_looked_at_one_by_one(shelf: Shelf) -> None:
+    governed = await shelf(Settings())
+    await governed.write(range(20))
+    answers, requests = await asked(governed, [decode_record(encode_record(r)) for r in await governed.listed()])
+    assert answers == ["deleted"] * 20
+    assert (requests.count("POST batch"), requests.count("GET list")) == (1, 20)
+
+
 async def test_an_account_with_a_hierarchical_namespace_has_no_versions_to_look_for(shelf: Shelf) -> None:
     governed = await shelf(Settings(hierarchical=True))
-    await governed.write([0])
-    assert await governed.store.delete(await governed.listed()) == ["deleted"]
+    await governed.write(range(3))
+    assert await governed.store.delete(await governed.listed()) == ["deleted"] * 3

@@ -1,10 +1,11 @@
 """Random histories of rows, ticks, deaths, orders and deliveries: no slice is queued of a run that finds too much.
 
-The count is the test's own: whatever is in the container is due. Whatever happened, in the end all of it is gone, and
-every run said once that it ended.
+The count is the test's own: whatever is in the container is due. Rows that come after the count take no run beyond its
+cap. Whatever happened, in the end all of it is gone, and every run said once that it ended.
 """
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 from functools import partial
 
@@ -112,6 +113,8 @@ async def live(history: list[tuple[str, int]]) -> None:
     assert len(set(asked)) == len(asked)
     assert sorted(approvals) == sorted(asked)
     assert set(approvals) <= test.approved
+    went = Counter(e["data"]["cause"]["run"] for e in events if e["type"] == EventType.RECORD_ERASED)
+    assert all(number <= CAP for run, number in went.items() if run not in test.approved), "more than the cap went"
 
 
 @settings(max_examples=150, deadline=None)

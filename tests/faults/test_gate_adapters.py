@@ -14,7 +14,7 @@ from azure.storage.blob.aio import BlobServiceClient
 
 from local import servers
 from shared.model import Action, Locator, Record, Scope, ScopeKind
-from shared.stores.blob import retry_policy
+from shared.stores.blob import quoted, retry_policy
 from shared.stores.blob_records import BlobRecords
 from shared.stores.cosmos_records import CosmosRecords
 from shared.stores.interface import NoAnswer
@@ -58,30 +58,36 @@ def named(record: Record, container: str) -> Record:
     return replace(record, locator=replace(record.locator, container=container))
 
 
-async def test_an_item_is_there_in_any_version_and_looking_changes_nothing(cosmos):
+async def test_an_item_is_there_as_listed_or_in_another_version_and_looking_changes_nothing(cosmos):
     url = f"http://127.0.0.1:{cosmos.program.port}/"
     async with CosmosClient(url, credential=servers.COSMOS_KEY, enable_endpoint_discovery=False) as client:
         database = await client.create_database_if_not_exists("there")
         container = await database.create_container(f"there-{uuid4()}", PartitionKey("/homeId"))
-        for home, members in (("h1", ["u1"]), ("h2", ["u2"])):
-            await container.create_item({"id": home, "homeId": home, "members": members})
+        etags = {
+            home: (await container.create_item({"id": home, "homeId": home, "members": members}))["_etag"]
+            for home, members in (("h1", ["u1"]), ("h2", ["u2"]))
+        }
         store = CosmosRecords(database=database, account="main")
         records = [
             named(record("cosmos", "main", home, partition=home, action=action), container.id)
             for action in (Action.DELETE, Action.LEAVE)
             for home in ("h1", "h2", "h3")
         ]
-        assert await store.there(records, leaver=PERSON) == [True, True, False, True, False, False]
+        listed = [replace(each, etag=etags.get(each.locator.key, each.etag)) for each in records]
+        assert await store.there(listed, leaver=PERSON) == ["same", "same", "missing", "same", "missing", "missing"]
+        found = ["another", "another", "missing", "another", "missing", "missing"]
+        assert await store.there(records, leaver=PERSON) == found
         await database.delete_container(container.id)
 
 
-async def test_a_blob_is_there_in_any_version_and_looking_changes_nothing(azurite):
+async def test_a_blob_is_there_as_listed_or_in_another_version_and_looking_changes_nothing(azurite):
     connection = servers.settings(servers.Ports(blob=azurite.program.port))["BLOB_DATA"]
     async with BlobServiceClient.from_connection_string(connection, retry_policy=retry_policy()) as service:
         container = await service.create_container(f"there-{uuid4()}")
-        await container.upload_blob("one", b"1")
+        about = await (await container.upload_blob("one", b"1")).get_blob_properties()
         await container.get_blob_client("one").acquire_lease()
         store = BlobRecords(service=service, account="data")
         records = [named(record("blob", "data", key), container.container_name) for key in ("one", "two")]
-        assert await store.there(records) == [True, False]
+        assert await store.there(records) == ["another", "missing"]
+        assert await store.there([replace(records[0], etag=quoted(about.etag))]) == ["same"]
         assert [name async for name in container.list_blob_names()] == ["one"]

@@ -12,7 +12,7 @@ from world import World, outcomes
 
 from shared.deletion import ATTEMPTS
 from shared.errors import ChangedError, ExistsError, RetentionError, TransientError
-from shared.model import AlreadyGone, Held
+from shared.model import AlreadyGone, Held, Replaced
 
 
 async def disturbed(at: int, then) -> tuple[World, Countdown]:
@@ -137,4 +137,4 @@ async def test_what_a_recovery_sent_may_still_arrive_after_a_hold_so_the_next_on
     world.later(minutes=6)
     said = dict(zip([r.locator for r in world.todo], await world.gate.recover(intent), strict=True))
     assert said[where] == AlreadyGone()
-    assert {type(each) for each in said.values()} == {AlreadyGone, Held}
+    assert {type(each) for each in said.values()} == {AlreadyGone, Held, Replaced}

@@ -3,6 +3,7 @@
 The writes are counted in an undisturbed run, so that a write added to the code is tested without anybody adding it.
 """
 
+from collections import Counter
 from contextlib import suppress
 
 import pytest
@@ -49,7 +50,7 @@ def test_the_gate_writes_what_its_docstring_says_and_the_keys_it_needs():
     assert sorted(made) == [
         ("journals", "create", "…"),
         ("journals", "replace", "…"),
-        ("keys", "create", "home/…"),
+        ("keys", "create", "person/…"),
         ("ledger", "send", ""),
     ]
 
@@ -71,9 +72,7 @@ async def test_after_a_failed_write_every_record_that_is_gone_has_its_event(brok
         assert not world.records.done
     else:
         assert said.total() == len(world.todo)
-        assert {name: said[name] for name in ("held", "blocked", "renewed")} == dict.fromkeys(
-            ("held", "blocked", "renewed"), 1
-        )
+        assert (said["held"], said["blocked"], said["renewed"] + said["replaced"]) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("broken", [each for each in CASES if each.how == "repeated"], ids=str)
@@ -96,7 +95,8 @@ async def test_a_record_without_an_answer_is_asked_for_again(nth, applied):
     said = outcomes(await assert_whole(world))
     assert said.total() == len(world.todo)
     if not applied:
-        assert said == ALL
+        changed = {"renewed": 0, "replaced": 1} if nth == 2 else {}  # it may have been deleted without an answer
+        assert said == Counter(ALL | changed)
 
 
 @pytest.mark.parametrize("applied", [False, True], ids=["unapplied", "applied"])

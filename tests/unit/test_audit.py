@@ -32,6 +32,7 @@ from shared.model import (
     Outcome,
     Record,
     Renewed,
+    Replaced,
     RequestCause,
     Retained,
     Scope,
@@ -57,6 +58,7 @@ OUTCOMES = [
     (Left(), {"name": "left"}),
     (AlreadyGone(), {"name": "already_gone"}),
     (Renewed(), {"name": "renewed"}),
+    (Replaced(), {"name": "replaced"}),
     (Held(hold="h-1"), {"name": "held", "hold": "h-1"}),
     (Blocked(reason="lease"), {"name": "blocked", "reason": "lease"}),
     (
@@ -145,6 +147,7 @@ def test_event_types_are_pinned_because_the_list_may_only_grow():
         "retention.hold.released",
         "retention.log.dropped",
         "retention.hold.in_force",
+        "retention.record.replaced",
     ]
     assert not any("deleted" in each.value for each in EventType)
 

@@ -26,7 +26,10 @@ LATER = "2999-01-01T01:00:00+01:00"
         (("--user-id", "anna"), {"user_id": "anna"}),
         (("--home-id", "h1"), {"home_id": "h1"}),
         (("--category", "homes"), {"category": "homes"}),
-        (("--category", "homes", "--key", "k"), {"record": {"category": "homes", "key": "k", "partition": ""}}),
+        (
+            ("--category", "camera-snapshots", "--key", "k"),
+            {"record": {"category": "camera-snapshots", "key": "k", "partition": ""}},
+        ),
         (
             ("--category", "homes", "--key", "k", "--partition", "p"),
             {"record": {"category": "homes", "key": "k", "partition": "p"}},
@@ -53,6 +56,8 @@ def test_add_prints_the_message_that_intake_takes(retention: Retention, argument
         (("--user-id", "a", "--until", "2026-01-01T00:00:00"), "give RFC 3339"),
         (("--user-id", "a", "--until", "2026-01-01T00:00:00Z"), "give a time in the future"),
         (("--user-id", ""), "give the user's internal id"),
+        (("--category", "home"), "no such category"),
+        (("--category", "homes", "--key", "k"), "give the item's partition key value"),
     ],
 )
 def test_add_refuses_what_intake_would_park(retention: Retention, arguments, said: str) -> None:
@@ -125,6 +130,15 @@ def test_list_names_people_when_it_is_asked_to_and_the_ended_when_it_is_asked_to
     _, out, _ = listing("--all")
     assert "2026-03-01 12:00:00Z  2026-03-01 12:00:00Z" in out, "its end, and that it has ended"
     assert "birkeveien" not in out
+
+
+def test_an_ended_hold_that_was_forgotten_says_so_in_place_of_its_reason(listing, monkeypatch) -> None:
+    forgotten = made(5, HoldKind.PERSON, "", until=NOW, forgotten=True).model_copy(update={"reason": ""})
+    monkeypatch.setattr("test_cli_hold.HOLDS", [forgotten])
+    [row] = listing("--all", "--show-targets")[1].splitlines()[1:]
+    assert row.split("  ")[1].strip() == "person"
+    assert row.rstrip().endswith("forgotten")
+    assert json.loads(listing("--all", "--json")[1])["holds"][0]["forgotten"] is True
 
 
 def test_list_as_json_says_the_same_and_a_target_only_when_it_is_asked_to(listing) -> None:

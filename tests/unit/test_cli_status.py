@@ -18,9 +18,13 @@ from shared.errors import TransientError
 from shared.holds import Hold, InForce
 from shared.liveness import TIMERS
 from shared.overdue import NAME, Look, Overdue
+from shared.policy_terms import OwnStore
 from shared.requests.documents import State
 from shared.runs import Current, Pause, PlannedSlice, RunDocument, SliceProgress
-from shared.standing import SHOWN, Parked, Status
+from shared.standing import SHOWN, HoldStatus, Parked, PendingHold, Status
+
+WIDTH = 100
+"""Columns of a screen with nothing unusual on it."""
 
 
 @pytest.fixture
@@ -60,7 +64,7 @@ async def test_a_run_that_waits_for_approval_says_how_to_give_it(office: Office)
     current = Current(run="users-1", started=START, slices=1, found=101, cap=100, approval="waiting")
     await office.runs.set_current("users", current, None)
     assert await office.said() == [
-        "users: run users-1 found more than its cap of 100: look, then `retention approve users-1`"
+        "users: run users-1 found more than its cap of 100: look, then `retention approve users-1 --by WHO`"
     ]
 
 
@@ -69,7 +73,7 @@ async def test_what_is_paused_needs_attention_until_it_is_resumed(office: Office
     pause = Pause(paused=True, since=START, by="Ola", reason="a migration")
     etag = await office.runs.set_pause(name, pause, None)
     [text] = await office.said()
-    assert f"paused since {START:%Y-%m-%d %H:%M}Z: `retention resume {name}`" in text
+    assert f"paused since {START:%Y-%m-%d %H:%M}Z: `retention resume {name} --by WHO`" in text
     await office.runs.set_pause(name, pause.model_copy(update={"paused": False}), etag)
     assert await office.said() == []
 
@@ -133,15 +137,45 @@ async def test_a_timer_that_is_late_or_never_fired_is_named(office: Office) -> N
     assert len(late) == len([name for name, interval in TIMERS.items() if interval == timedelta(minutes=1)])
 
 
+async def hold(office: Office, name: str, **more: Any) -> None:
+    fields = {"kind": "category", "target": "users", "owner": "legal", "reason": WHO, **more}
+    held = Hold(id=name, **fields)
+    await office.holds.create(f"{name}.json", held.model_dump_json().encode())
+
+
 async def test_holds_are_counted_and_one_that_cannot_be_read_needs_attention(office: Office) -> None:
-    for name, more in (("a", {}), ("b", {"in_force": InForce.PENDING}), ("c", {"until": START})):
-        hold = Hold(id=name, kind="category", target="users", owner="legal", reason=WHO, **more)
-        await office.holds.create(f"{name}.json", hold.model_dump_json().encode())
+    await hold(office, "a")
+    await hold(office, "b", in_force=InForce.PENDING, since=START)
+    await hold(office, "c", until=START)
+    await hold(office, "d", in_force=InForce.YES, too_late=7)
     found = await office.gather()
-    assert (found.holds.standing, found.holds.pending, found.holds.ended, found.attention) == (2, 1, 1, [])
-    await office.holds.create("d.json", b"{}")
+    assert found.holds == HoldStatus(
+        standing=3, pending=[PendingHold(hold="b", since=START)], unknown=1, too_late=1, astray=[], ended=1
+    )
+    assert found.attention == []
+    await office.holds.create("e.json", b"{}")
     [text] = await office.said()
     assert "nothing is deleted" in text
+
+
+async def test_a_hold_on_a_category_that_the_policy_does_not_have_is_named_while_it_stands(office: Office) -> None:
+    await hold(office, "a", target="renamed")
+    await hold(office, "b", target="renamed", until=START)
+    await hold(office, "c", kind="person", target=WHO)
+    [text] = await office.said()
+    assert text.startswith("hold a is on a category that the policy does not have, and nothing is deleted")
+
+
+async def test_a_hold_that_stays_pending_longer_than_recovery_takes_is_named_up_to_a_number(office: Office) -> None:
+    for number in range(SHOWN + 1):
+        await hold(office, f"h{number}", in_force=InForce.PENDING, since=START)
+    office.later(2 * AFTER - timedelta(seconds=1))
+    assert await office.said() == []
+    office.later(timedelta(seconds=1))
+    texts = await office.said()
+    assert len(texts) == SHOWN + 1
+    assert texts[0].startswith(f"hold h0 is pending since {START:%Y-%m-%d %H:%M}Z, and work from before it may still")
+    assert texts[-1] == "more holds that are pending: 1 (`retention hold list`)"
 
 
 # ---------------------------------------------------------------- journals, requests, parking, logs
@@ -185,7 +219,7 @@ async def test_requests_are_counted_by_state_and_those_that_need_a_person_are_na
         (State.WORKING, 7, f"request {ID} is due on {START + timedelta(days=7):%Y-%m-%d}, and is not finished"),
         (State.ACCEPTED, -1, f"request {ID} was due on {START - timedelta(days=1):%Y-%m-%d}, and is not finished"),
         (State.WORKING, 7.1, None),
-        (State.DONE, -1, None),
+        (State.DONE, -1, None),  # it is answered; whether it closes is another matter, below
         (State.REJECTED, -1, None),
     ],
 )
@@ -194,6 +228,38 @@ async def test_an_unfinished_request_within_a_week_of_its_date_needs_attention(
 ) -> None:
     await office.put(state, due_at=START + timedelta(days=days))
     assert await office.said() == ([told] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("days", "closes", "told"),
+    [
+        (0, 0.99, None),
+        (0, -1, f"request {ID} should have closed on {START - timedelta(days=1):%Y-%m-%d}: is an older backup left"),
+        (-90, 1, None),
+        (-59.9, None, None),
+        (-60, None, f"request {ID} is done and cannot close by itself: copies or backups of it have no end"),
+    ],
+)
+async def test_a_request_that_is_done_and_late_to_close_needs_attention(
+    office: Office, days: float, closes: float | None, told: str | None
+) -> None:
+    closes_at = None if closes is None else START + timedelta(days=closes)
+    for state in (State.DONE, State.CLOSED, State.REJECTED):
+        request = ID if state is State.DONE else f"22222222-2222-4222-8222-{len(state.value):012d}"
+        await office.put(state, request=request, due_at=START + timedelta(days=days), closes_at=closes_at)
+    found = (await office.gather()).attention
+    assert [(each.text.startswith(told or "?"), each.see) for each in found] == [(True, "not-closed")] * bool(told)
+
+
+async def test_those_that_are_late_to_close_are_named_up_to_a_number_the_oldest_first(office: Office) -> None:
+    for number in range(SHOWN + 2):
+        request = f"22222222-2222-4222-8222-{number:012d}"
+        due = START - timedelta(days=number)
+        await office.put(State.DONE, request=request, due_at=due, closes_at=START - timedelta(days=2))
+    texts = await office.said()
+    assert len(texts) == SHOWN + 1
+    assert f"{SHOWN + 1:012d} should have closed" in texts[0]
+    assert texts[-1] == "more requests that are done and not closed: 2"
 
 
 async def test_the_oldest_date_of_an_unfinished_request_comes_first(office: Office) -> None:
@@ -279,6 +345,11 @@ def shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     return show
 
 
+def rows(screen: str) -> dict[str, str]:
+    """The table's lines by category."""
+    return {line.split(" ")[0]: line for line in screen.split("\n\n", maxsplit=1)[0].splitlines()}
+
+
 async def test_the_screen_and_the_document_say_the_same_and_the_exit_code_is_for_monitoring(
     office: Office, shown: Callable[..., tuple[int, str]]
 ) -> None:
@@ -304,9 +375,37 @@ async def test_the_screen_and_the_document_say_the_same_and_the_exit_code_is_for
     assert code == output.Code.ATTENTION
     assert set(document) == {field.name for field in dataclasses.fields(Status)}
     assert document["requests"]["states"] == {"needs_attention": 1}
-    assert document["attention"] == [{"text": each.text, "see": each.see} for each in found.attention]
+    assert document["attention"] == [
+        {"text": each.text, "see": each.see, "category": each.category} for each in found.attention
+    ]
     assert document["look"]["categories"][0]["count"] == 3
     assert WHO not in screen + text
+
+
+async def test_the_pipeline_s_own_containers_are_one_line_but_for_those_that_need_attention(
+    office: Office, shown: Callable[..., tuple[int, str]]
+) -> None:
+    own = {each.id for each in POLICY.enforced() if isinstance(each.store, OwnStore)}
+    totals = SliceProgress(done=True, expired=9, outcomes={"erased": 5})
+    for category in ("parking", "runs", "holds"):
+        current = Current(run="r", started=START, slices=1, queued=START, finished=START, totals=totals)
+        await office.runs.set_current(category, current, None)
+    code, screen = shown(await office.gather())
+    assert code == output.Code.FINE
+    assert own & set(rows(screen)) == set()
+    assert f"our own      {len(own)} containers of the pipeline's own, fine; their last runs: 15 erased\n" in screen
+    assert max(len(line) for line in screen.splitlines()) <= WIDTH
+    await office.runs.set_pause("parking", Pause(paused=True, since=START, by="Ola", reason="x"), None)
+    strange = totals.model_copy(update={"strange": {"starting point is no time": 2}})
+    current = Current(run="r", started=START, slices=1, queued=START, finished=START, totals=strange)
+    await office.runs.set_current("requests", current, None)
+    found = await office.gather(look=Look(at=START, categories=(Overdue(category="register", count=1, oldest=START),)))
+    _, screen = shown(found)
+    [said] = [line for line in screen.splitlines() if line.startswith("our own")]
+    assert f"{len(own) - 3} containers" in said
+    assert own & set(rows(screen)) == {"parking", "requests", "register"}
+    assert "PAUSED" in rows(screen)["parking"]
+    assert "strange: 2" in rows(screen)["requests"]
 
 
 async def test_a_timer_s_heartbeat_is_in_the_document_with_its_age_in_seconds(

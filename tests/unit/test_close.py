@@ -198,3 +198,35 @@ async def test_a_crash_before_any_call_of_closing_is_finished_by_the_next_run(wo
     assert len(closed) == 1
     assert "subject" not in closed[0]
     await assert_whole(world)
+
+
+async def test_two_requests_about_one_person_that_close_together_leave_no_key(world: World):
+    await done(world, user_id="anna")
+    world.user("anna")
+    await done(world, user_id="anna")
+    world.later(days=31)
+    assert await world.closer.close_due() == 2
+    world.sweeping = True
+    await world.rest()
+    assert await world.gate.keys.find(person("anna")) is None
+
+
+async def test_an_event_that_reached_the_log_hours_late_is_found_all_the_same(world: World):
+    request = await world.ask(user_id="anna")
+    await world.deliver("requests")
+
+    async def dies_when_all_is_done(name: str) -> None:
+        if name == "before create" and b'"state":"done"' in world.own["requests"]._objects[f"{request}.json"].data:
+            await die()
+
+    world.steps.turn = dies_when_all_is_done
+    await world.deliver("work")
+    world.steps.turn = None
+    world.queues["work"].messages.clear()
+    assert (await world.document(request)).outbox
+    world.later(hours=2)
+    await world.ask(user_id="bob")
+    await world.drain()
+    await world.rest()  # the watch posts what waits
+    world.later(days=31)
+    assert await world.closer.close_due() == 2

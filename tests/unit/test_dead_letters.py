@@ -81,6 +81,7 @@ async def test_an_unfinished_request_is_parked_under_its_id_and_a_finished_one_i
     await take(world, WORK, message)
     [entry] = await parked(world)
     assert (entry.queue, entry.request, entry.about) == (WORK, request, request)
+    assert alarms()[-1].endswith(f"says why it fails ({request})")
     await world.drain("work")
     assert (await world.document(request)).state is State.DONE
     other = World(sweeping=False)
@@ -89,6 +90,17 @@ async def test_an_unfinished_request_is_parked_under_its_id_and_a_finished_one_i
     await other.drain("work")
     await take(other, WORK, message)
     assert await parked(other) == []
+
+
+async def test_a_dismissed_dead_letter_keeps_nothing_of_its_request(world: World) -> None:
+    request, message = await work(world)
+    await take(world, WORK, message)
+    await world.drain("work")
+    assert await world.dead_letters.look_again() == 1
+    [entry] = await parked(world)
+    held = await world.own["parking"].read(entry.name)
+    assert entry.dismissed
+    assert request not in held.data.decode() + str(held.metadata)
 
 
 async def test_of_one_slice_or_request_one_message_is_parked(world: World) -> None:

@@ -216,7 +216,9 @@ async def test_what_a_restore_brought_back_is_erased_again_and_nothing_else(worl
         ["skogveien-hub"],
     )
     again = [each for each in await world.documents() if each.id != first]
-    assert [(each.state, each.identity_verified_by) for each in again] == [(State.DONE, "the register of erased scopes")]
+    assert [(each.state, each.identity_verified_by) for each in again] == [
+        (State.DONE, "the register of erased scopes")
+    ]
     await send(world, "replay", number, by=OFFICE, backup_began=utc_text(began))
     await world.rest()
     assert len(await world.documents()) == 2, "the same replay again makes nothing anew"

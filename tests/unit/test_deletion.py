@@ -1,5 +1,6 @@
 """The gate: one outcome per record, by what the store answered, and nothing concluded from silence."""
 
+import asyncio
 import json
 from datetime import timedelta
 
@@ -7,6 +8,7 @@ import pytest
 from promises import assert_whole
 from world import World, found, home_of, outcomes, person
 
+from shared import deletion
 from shared.deletion import ATTEMPTS, FIRST_WAIT, count
 from shared.errors import ConfigError, TransientError
 from shared.model import (
@@ -180,6 +182,70 @@ async def test_a_hold_added_after_the_intent_is_seen_before_anything_is_deleted(
     assert await delete(world, record) == Held(hold="hold-1")
 
 
+async def test_a_hold_on_a_category_that_the_policy_has_not_stops_everything_until_it_is_released(world: World):
+    await world.hold("hold-1", "category", "device-log")  # which the policy calls operation-log by now
+    with pytest.raises(TransientError, match="hold hold-1 is on a category that the policy has not"):
+        await delete(world, await one(world))
+    assert not world.records.asked
+    assert not [each async for each in world.own["journals"].list()]
+    await world.release("hold-1")
+    assert await delete(world, await one(world)) == Erased()
+
+
+async def test_a_hold_on_such_a_category_that_has_ended_stops_nothing(world: World):
+    await world.hold("hold-1", "category", "device-log", until=world.now)
+    assert await delete(world, await one(world)) == Erased()
+
+
+# ---------------------------------------------------------------- a worker held up
+
+
+async def asleep(*_: object) -> None:
+    await asyncio.Event().wait()
+
+
+async def test_holds_that_cannot_be_read_in_time_stop_everything(world: World, monkeypatch: pytest.MonkeyPatch):
+    record = await one(world)
+    monkeypatch.setattr(deletion, "ANSWER_WITHIN", 0.01)
+    world.steps.turn = asleep
+    with pytest.raises(TransientError, match="holds could not be read in time"):
+        await delete(world, record)
+
+
+async def test_a_look_that_gives_no_answer_in_time_proves_nothing(world: World, monkeypatch: pytest.MonkeyPatch):
+    intent = await unanswered(world, await one(world), applied=True)
+    await world.hold("hold-1", "home", "birkeveien")
+    monkeypatch.setattr(deletion, "ANSWER_WITHIN", 0.01)
+    world.steps.turn = lambda name: asleep() if name == "before there" else asyncio.sleep(0)
+    with pytest.raises(TransientError, match="1 records had no final answer"):
+        await world.gate.recover(intent)
+    world.steps.turn = None
+    assert await world.gate.recover(intent) == (AlreadyGone(),)
+
+
+@pytest.mark.parametrize("held_up", ["after list", "after create"])
+@pytest.mark.parametrize("recovering", [False, True])
+async def test_a_worker_that_is_held_up_before_it_deletes_anything_deletes_nothing_more(
+    world: World, held_up: str, recovering: bool
+):
+    """The time is measured from before its first write: from then on others wait for it, and then no more."""
+    record = await one(world)
+    intent = await unanswered(world, record, applied=False) if recovering else ""
+    asked = len(world.records.asked)
+    held_up = "after replace" if recovering and held_up == "after create" else held_up
+
+    async def turn(name: str) -> None:
+        if name == held_up and [each async for each in world.own["journals"].list()]:
+            world.steps.turn = None
+            world.later(minutes=11)
+
+    await world.hold("other", "category", "users")
+    world.steps.turn = turn
+    with pytest.raises(TransientError, match="1 records had no final answer"):
+        await (world.gate.recover(intent) if recovering else delete(world, record))
+    assert len(world.records.asked) == asked
+
+
 # ---------------------------------------------------------------- silence
 
 
@@ -311,7 +377,7 @@ async def test_events_name_nobody_and_no_record(world: World):
     await world.rest()
     events = await assert_whole(world)  # which looks for every name there is
     assert {each["subject"].partition(":")[0] for each in events} == {"subject"}
-    assert len({each["subject"] for each in events}) == 2
+    assert len({each["subject"] for each in events}) == 1, "whom the request is about, whosever the record is"
     assert len({each["data"]["record"] for each in events}) == 3
 
 

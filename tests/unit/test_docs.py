@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 from shared import messages
+from shared.policy import Category, Promise
 from shared.policy_file import load
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +30,7 @@ BUILD = _build()
 OUTPUTS = BUILD.outputs()
 PROOFS = BUILD.proofs(ROOT / "tests")
 POLICY = load(ROOT / "policy.yaml")
-ENFORCED = sorted({row.row for row in (*POLICY.categories, *POLICY.promises) if row.status == "enforced"})
+ENFORCED = [row for row in (*POLICY.categories, *POLICY.promises) if row.status == "enforced"]
 
 
 @pytest.mark.parametrize("path", OUTPUTS, ids=lambda path: path.name)
@@ -41,9 +42,9 @@ def test_no_schema_is_left_of_a_message_that_is_gone() -> None:
     assert set((ROOT / "docs" / "schemas").iterdir()) == {path for path in OUTPUTS if path.suffix == ".json"}
 
 
-@pytest.mark.parametrize("row", ENFORCED)
-def test_every_enforced_row_names_a_test_that_proves_it(row: int) -> None:
-    assert PROOFS.get(row), f"mark a test with @pytest.mark.promise({row})"
+@pytest.mark.parametrize("row", ENFORCED, ids=lambda row: row.id)
+def test_every_enforced_row_names_a_test_that_proves_it(row: Category | Promise) -> None:
+    assert BUILD.of_row(PROOFS, row), f"mark a test with @pytest.mark.promise({row.row})"
 
 
 def test_every_file_that_the_promises_name_is_there() -> None:

@@ -15,6 +15,7 @@ from shared.holds import ENDS, NOTE, Hold, HoldKind, InForce
 from shared.keys import name_of
 from shared.messages import MessageError
 from shared.model import RequestCause, Scope, ScopeKind, SweepCause, utc_text
+from shared.stores.interface import NoAnswer
 
 ID = "5d6b6cf5-3b4d-4f60-9c0a-2a3c2f4d9e01"
 OTHER = "5d6b6cf5-3b4d-4f60-9c0a-2a3c2f4d9e02"
@@ -252,7 +253,7 @@ async def test_a_store_that_does_not_say_whether_a_record_is_there_leaves_the_ho
     there = world.records.there
 
     async def silent(records, **_):
-        return [None for _ in records]
+        return [NoAnswer() for _ in records]
 
     world.records.there = silent
     await world.holding.watch()
@@ -331,6 +332,127 @@ async def test_a_hold_that_ends_before_it_was_in_force_never_says_that_it_was(wo
     assert len([each async for each in world.own["holds"].list()]) == 1, "no note is left"
 
 
+# ---------------------------------------------------------------- afterwards
+
+
+async def test_a_day_after_its_end_a_hold_forgets_whom_it_was_about_and_what_was_written_of_them(world: World):
+    await world.holding.add(hold(user_id="anna"))
+    await world.holding.release(release())
+    world.later(hours=23)
+    await world.holding.watch()
+    assert (await written(world)).target == "anna"
+    world.later(hours=1)
+    ended = await metadata(world)
+    await world.holding.watch()
+    made = await written(world)
+    assert (made.target, made.reason, made.ended_because, made.forgotten) == ("", "", "", True)
+    assert (made.id, made.kind, made.owner, made.by) == (ID, HoldKind.PERSON, "Legal Larsen", "ops")
+    assert (made.since, made.ended_at, made.ended_by, made.in_force) == (START, START, "ops", InForce.YES)
+    assert await metadata(world) == {**ended, "forgotten": "yes"}
+    assert not [word for word in ("anna", "Berg", "case") if word in made.model_dump_json()]
+    writes = len(world.own["holds"].writes)
+    await world.holding.watch()
+    assert len(world.own["holds"].writes) == writes, "once"
+
+
+async def test_a_hold_that_ended_by_itself_forgets_too_and_keeps_what_names_nobody(world: World):
+    await world.holding.restrict(OTHER, person("anna"), LATER)
+    await world.holding.add(hold(category="homes", until=LATER))
+    world.later(days=30)
+    await world.holding.watch()
+    assert (await written(world, OTHER)).target == "anna"
+    world.later(days=1)
+    await world.holding.watch()
+    restriction, category = await written(world, OTHER), await written(world)
+    assert (restriction.target, restriction.reason) == ("", f"GDPR Art. 18, request {OTHER}")
+    assert (category.target, category.reason) == ("homes", "")
+
+
+async def test_a_hold_without_an_end_or_with_one_that_lies_ahead_forgets_nothing(world: World):
+    await world.holding.add(hold(user_id="anna"))
+    await world.holding.add(hold(OTHER, user_id="anna", until=LATER))
+    world.later(days=29)
+    await world.holding.watch()
+    assert {(await written(world, each)).target for each in (ID, OTHER)} == {"anna"}
+
+
+async def test_a_hold_that_nobody_could_settle_before_its_end_forgets_once_it_is_settled(world: World):
+    await open_journal(world)
+    await world.holding.add(hold(category="operation-log", until=START + timedelta(minutes=5)))
+    world.later(days=2)
+    await world.holding.watch()
+    await world.holding.watch()
+    assert ((await written(world)).in_force, (await written(world)).reason) == (InForce.UNKNOWN, "")
+    assert len([each async for each in world.own["holds"].list()]) == 1, "no note is left"
+
+
+async def test_the_message_of_a_forgotten_hold_is_another_and_the_restriction_of_a_request_is_still_the_same(
+    world: World,
+):
+    message = hold(user_id="anna", until=LATER)
+    await world.holding.add(message)
+    await world.holding.restrict(OTHER, person("anna"), LATER)
+    world.later(days=31)
+    await world.holding.watch()
+    with pytest.raises(MessageError, match=r"^retention\.id: "):
+        await world.holding.add(message)
+    await world.holding.restrict(OTHER, person("anna"), LATER)
+    assert (await written(world, OTHER)).target == ""
+
+
+async def test_an_end_that_is_no_time_stops_no_other_hold_from_forgetting(world: World):
+    await world.own["holds"].create("odd.json", b"{", metadata={ENDS: "yesterday"})
+    await world.holding.restrict(OTHER, person("anna"), LATER)
+    world.later(days=31)
+    await world.holding.watch()
+    assert (await written(world, OTHER)).forgotten
+
+
+# ---------------------------------------------------------------- too late after all
+
+
+async def late(world: World, *events: str, correction: str = "c" * 32) -> None:
+    await world.gate.holds.tell_late(ID, correction, events)
+
+
+async def test_records_that_went_after_all_are_counted_once_and_told(world: World, caplog):
+    await world.holding.add(hold(category="homes"))
+    for _ in range(2):
+        await late(world, "a/0", "a/1")
+        await world.holding.watch()
+    made = await written(world)
+    assert (made.in_force, made.too_late, made.late) == (InForce.YES, 2, ("a/0", "a/1"))
+    assert f"ALARM hold {ID} came too late for 2 records" in caplog.text
+    assert len([each async for each in world.own["holds"].list()]) == 1, "no note is left"
+    events = [each["data"]["too_late"] for each in await told(world) if each["type"] == "retention.hold.in_force"]
+    assert sorted(events) == [0, 2]
+
+
+async def test_a_late_record_that_was_counted_already_is_not_counted_again(world: World):
+    await open_journal(world)
+    await world.holding.add(hold(home_id="birkeveien"))
+    gone = (await found(world, "operation-log"))[0].locator
+    world.remove("operation-log", gone.key, gone.partition)
+    await world.rest()
+    [event] = (await written(world)).late
+    await late(world, event, "another/7")
+    await world.holding.watch()
+    assert (await written(world)).too_late == 2
+
+
+async def test_a_late_record_waits_while_the_hold_is_pending_and_is_dropped_when_the_hold_is_gone(world: World):
+    await open_journal(world)
+    await world.holding.add(hold(category="operation-log"))
+    await late(world, "a/0")
+    await world.holding.watch()
+    assert ((await written(world)).in_force, (await written(world)).too_late) == (InForce.PENDING, 0)
+    await world.rest()
+    assert ((await written(world)).in_force, (await written(world)).too_late) == (InForce.YES, 1)
+    await world.gate.holds.tell_late("nobody", "c" * 32, ["a/0"])
+    await world.holding.watch()
+    assert len([each async for each in world.own["holds"].list()]) == 1
+
+
 # ---------------------------------------------------------------- restriction
 
 
@@ -362,6 +484,16 @@ async def test_a_persons_restriction_keeps_a_log_row_that_names_them_from_the_sw
     if not due[0].names:  # which scopes a record names is the adapter's to tell
         pytest.fail("the listing does not say whom a row names")
     assert {audit.outcome_name(each) for each in await world.gate.delete(due, SWEEP)} == {"held"}
+
+
+async def test_a_sessions_restriction_keeps_its_cart_when_the_cart_has_become_a_users(world: World):
+    await world.holding.restrict(ID, Scope(kind=ScopeKind.SESSION, id="s1"), None)
+    world.put("cart-user", {"id": "c", "sessionId": "s1", "userId": "anna", "items": []}, age=timedelta(hours=1))
+    due = await found(world, "cart-user")
+    assert [audit.outcome_name(each) for each in await world.gate.delete(due, SWEEP)] == ["held"]
+    theirs = await found(world, "cart-user", person("anna"))
+    outcomes = await world.gate.delete(theirs, RequestCause(request=OTHER, scope=person("anna")))
+    assert [audit.outcome_name(each) for each in outcomes] == ["held"]
 
 
 async def test_a_homes_restriction_keeps_the_homes_records_from_a_members_erasure(world: World):

@@ -266,3 +266,21 @@ async def test_a_document_that_is_there_already_is_gone_on_with_and_its_event_is
     assert len(world.queues["work"].messages) == 1
     assert not (await world.document(str(ID))).outbox
     assert len([each async for each in world.own["journals"].list()]) == 1
+
+
+async def test_a_restriction_whose_id_another_hold_has_needs_attention_and_can_be_closed(world: World):
+    hold = messages.compose("hold", id=str(ID), user_id="bob", owner="legal", reason="a case", by="ops")
+    who = {"requested_by": "the person", "identity_verified_by": "the office"}
+    restrict = messages.compose("restrict", id=str(ID), subject={"user_id": "anna"}, **who)
+    for number, body in enumerate((hold, restrict)):
+        await world.queues["requests"].send(body, message_id=str(number))
+    await world.rest()
+    document = await world.document(str(ID))
+    assert (document.state, document.subject) == (State.NEEDS_ATTENTION, {"user_id": "anna"})
+    assert "another hold has this id" in document.reason
+    resolve = messages.compose("resolve", id=str(uuid4()), request=str(ID), reason="sent again", by="ops")
+    await world.queues["requests"].send(resolve, message_id="resolve")
+    await world.rest()
+    document = await world.document(str(ID))
+    assert (document.state, document.subject) == (State.REJECTED, None)
+    await assert_whole(world)

@@ -45,7 +45,6 @@ async def test_every_key_says_the_year_by_which_it_goes() -> None:
     assert said == {"category/cart-guest/2026": {"year": "2026"}, "person/2026": {"year": "2028"}}
 
 
-
 def test_only_the_key_of_a_scope_is_told_apart_from_other_records() -> None:
     def where(container: str, key: str, store: str = "own") -> Locator:
         return Locator(store=store, account="", container=container, key=key)

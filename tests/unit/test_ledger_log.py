@@ -15,6 +15,7 @@ from shared.ledger.seal import seal
 from shared.ledger.tiles import TileError
 
 
+@pytest.mark.promise(23, "journals")
 async def test_settled_journals_are_appended_once_and_cleared():
     world = World()
     await world.settle("b", 3)

@@ -24,6 +24,7 @@ MOMENT = timedelta(seconds=1)
 BEFORE = OVER - MOMENT
 
 
+@pytest.mark.promise(23, "audit-log", "audit-state")
 async def test_a_log_whose_period_is_over_is_gone_and_the_current_log_says_what_it_was() -> None:
     world = await old_and_new()
     checkpoint = await latest(world.live(OLD))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import warnings
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -149,7 +150,7 @@ def test_a_message_with_a_flipped_byte_is_read_or_refused(body: bytes, at: int, 
         ({"subject": "kari"}, "retention.subject: give exactly one"),
         ({"subject": {"user_id": ""}}, "retention.subject.user_id: give the user's internal id"),
         ({"subject": {"user_id": 7}}, "retention.subject.user_id: give the user's internal id"),
-        ({"subject": {"user_id": "k" * 129}}, "retention.subject.user_id: give the user's internal id"),
+        ({"subject": {"user_id": "k" * 256}}, "retention.subject.user_id: give the user's internal id"),
         ({"subject": {"email": "kari"}}, "retention.subject.email: give one e-mail address"),
         ({"subject": {"email": "kari@a.no ola@b.no"}}, "retention.subject.email: give one e-mail address"),
         ({"subject": {"e-mail": "kari@a.no"}}, "has a field that is unknown here"),
@@ -220,3 +221,20 @@ def test_messages_are_values_that_cannot_be_changed() -> None:
     assert copy.deepcopy(first) == first
     with pytest.raises(ValueError, match="frozen"):
         first.version = 1
+
+
+def test_a_key_that_comes_twice_is_refused_at_any_depth() -> None:
+    for twice in (
+        ERASE.replace(b'"user_id":"kari"', b'"user_id":"kari","user_id":"ola"'),
+        ERASE[:-1] + b"," + ERASE[1:],
+    ):
+        with pytest.raises(MessageError, match="has a key twice"):
+            parse(twice)
+
+
+def test_writing_a_visit_down_warns_of_nothing_because_a_warning_would_quote_it() -> None:
+    visit = {"ip": "203.0.113.7", "since": "2026-01-31T09:30:00Z", "until": "2026-01-31T09:40:00+00:00"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        subject = parse(edited(subject={"visit": visit})).subject
+        assert json.loads(subject.model_dump_json())["visit"] == visit | {"until": "2026-01-31T09:40:00Z"}

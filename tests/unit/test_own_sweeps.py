@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
+import pytest
 from world import PERSONS, POLICY, World, locator, outcomes, person
 
-from shared import audit
+from shared import audit, messages
 from shared.keys import name_of, name_of_category
 from shared.model import utc_text
 from shared.stores.memory import Fault
@@ -59,6 +61,7 @@ async def test_a_closed_request_leaves_piece_by_piece_as_the_policy_says() -> No
         assert set(outcomes(await of(world, category))) == {"erased"}, category
 
 
+@pytest.mark.promise(23, "requests")
 async def test_a_request_that_is_not_closed_stays_for_years() -> None:
     world = World()
     request = await world.ask(email="nobody@nowhere.example")
@@ -68,23 +71,30 @@ async def test_a_request_that_is_not_closed_stays_for_years() -> None:
     assert await names(world, "requests") == [f"{request}.json"]
 
 
+@pytest.mark.promise(23, "holds")
 async def test_a_hold_goes_a_year_after_its_end_and_one_in_force_never() -> None:
     world = World()
-    ends = {
-        "in-force": {},
-        "to-end": {"ended_at": utc_text(world.now + timedelta(days=3_000))},
-        "ended": {"ended_at": utc_text(world.now)},
-    }
-    for hold, metadata in ends.items():
-        await world.hold(hold, "home", "h1", until=world.now + timedelta(days=3_000))
-        held = await world.own["holds"].read(f"{hold}.json")
-        await world.own["holds"].replace(held.name, held.data, etag=held.etag, metadata=metadata)
+    ids: dict[str, str] = {}
+    for hold, until in {"in-force": None, "to-end": timedelta(days=3_000), "ended": timedelta(minutes=1)}.items():
+        message = messages.compose(
+            "hold",
+            id=(number := str(uuid4())),
+            home_id=f"h-{hold}",
+            owner="legal",
+            reason="a dispute",
+            by="the office",
+            until=utc_text(world.now + until) if until else None,
+        )
+        await world.queues["requests"].send(message, message_id=number)
+        ids[hold] = f"{number}.json"
+    await world.rest()
     await a_day_later(world, days=364)
-    assert await names(world, "holds") == ["ended.json", "in-force.json", "to-end.json"]
+    assert set(await names(world, "holds")) == set(ids.values())
     await a_day_later(world, days=2)
-    assert await names(world, "holds") == ["in-force.json", "to-end.json"]
+    assert set(await names(world, "holds")) == {ids["in-force"], ids["to-end"]}
 
 
+@pytest.mark.promise(23, "runs")
 async def test_old_runs_go_and_each_category_keeps_its_latest_state_and_its_pause() -> None:
     world = World()
     for days in (2, 9):
@@ -189,5 +199,5 @@ async def test_whoever_has_all_keys_cannot_tell_whose_key_was_destroyed() -> Non
     where = locator(POLICY.category("scope-keys"), name_of(person("anna"))).text()
     stored = [await world.own["keys"].read(name) for name in await names(world, "keys")]
     assert len(stored) > 1
-    assert len(told) == 2  # hers and her home's
+    assert len(told) == 1  # all that the request did was told under hers
     assert not told & {audit.pseudonym(key.data, "record", where) for key in stored}

@@ -177,10 +177,10 @@ async def test_a_dismissed_message_is_emptied_and_says_still_what_it_was(world: 
 
 async def test_what_is_parked_under_a_request_is_emptied_when_it_closes_and_still_waits(world: World) -> None:
     parked = await park(world, request=REQUEST)
-    await world.parking.forget(str(uuid4()), world.now)
+    await world.parking.forget(str(uuid4()))
     assert (await only(world))[1].content == BODY, "another request's"
     for _ in range(2):
-        await world.parking.forget(REQUEST, world.now)
+        await world.parking.forget(REQUEST)
         assert_emptied(await raw(world))
         entry, message = await only(world)
         assert (entry.id, entry.dismissed, message.reason[:8]) == (parked, False, "the body")
@@ -192,7 +192,7 @@ async def test_what_is_parked_under_a_request_is_emptied_when_it_closes_and_stil
 async def test_a_dead_letter_of_a_request_is_dismissed_when_it_closes(world: World) -> None:
     await park(world, about=REQUEST, request=REQUEST)
     for _ in range(2):
-        await world.parking.forget(REQUEST, world.now)
+        await world.parking.forget(REQUEST)
     entry, message = await only(world)
     assert_emptied(await raw(world))
     assert (entry.dismissed, message.dismissed_because) == (True, "its request has closed")
@@ -210,9 +210,9 @@ async def test_a_forgetting_whose_write_fails_is_whole_after_a_repeat_and_the_wa
         await park(world, about=about, request=REQUEST)
     world.own["parking"].arm(Fault(write="replace", applied=applied, nth=nth))
     with pytest.raises(TransientError):
-        await world.parking.forget(REQUEST, world.now)
+        await world.parking.forget(REQUEST)
     world.later(minutes=1)
-    await world.parking.forget(REQUEST, world.now)
+    await world.parking.forget(REQUEST)
     await world.dead_letters.look_again()
     assert_emptied(await raw(world))
     assert sorted(await told(world)) == [*["retention.message.dismissed"] * bool(about), "retention.message.parked"]
@@ -228,8 +228,8 @@ async def test_a_forgetting_that_a_rival_overtakes_is_an_error_to_repeat(world: 
 
     world.steps.turn = rival
     with pytest.raises(ChangedError):
-        await world.parking.forget(REQUEST, world.now)
-    await world.parking.forget(REQUEST, world.now)
+        await world.parking.forget(REQUEST)
+    await world.parking.forget(REQUEST)
     assert_emptied(await raw(world))
 
 

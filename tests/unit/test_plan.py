@@ -14,6 +14,7 @@ from shared.outbox import Outgoing
 from shared.plan import (
     FEWEST_RUNS,
     JITTER,
+    POLICY_CHANGED,
     Caps,
     Finish,
     Paused,
@@ -24,6 +25,7 @@ from shared.plan import (
     Unapproved,
     Wait,
     decide,
+    quotas,
     swept_rules,
     total,
 )
@@ -34,6 +36,7 @@ POLICY = load(Path(__file__).parents[2] / "policy.yaml")
 HOURLY = POLICY.category("operation-log")
 STARTED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RESEND = timedelta(minutes=10)
+DIGEST = "sha256:00"
 EVENT = (Outgoing(intent="r", log="2026", event="{}"),)
 DONE, OPEN = SliceProgress(done=True), SliceProgress(cursor="half", expired=3)
 
@@ -42,7 +45,7 @@ PROGRESS = st.lists(st.sampled_from([DONE, OPEN, SliceProgress()]), max_size=5)
 
 
 def run(**changes: object) -> Current:
-    return Current.model_validate({"run": "r", "started": STARTED, "slices": 0, **changes})
+    return Current.model_validate({"run": "r", "policy": DIGEST, "started": STARTED, "slices": 0, **changes})
 
 
 def step(
@@ -53,7 +56,7 @@ def step(
     pause: Pause | None = None,
 ) -> Step:
     now = STARTED + timedelta(minutes=minutes)
-    return decide(HOURLY, current, progress, pause=pause, now=now, resend_after=RESEND, forced=forced)
+    return decide(HOURLY, current, progress, policy=DIGEST, pause=pause, now=now, resend_after=RESEND, forced=forced)
 
 
 def pausing(*, paused: bool, resumed: float | None = None) -> Pause:
@@ -154,6 +157,16 @@ def test_a_run_that_waits_for_approval_has_nothing_queued_and_is_not_overtaken()
     assert step(waiting.model_copy(update={"outbox": EVENT}), OPEN, OPEN) == Post()
 
 
+def test_a_run_that_waits_ends_when_the_policy_has_changed_once_its_event_is_posted() -> None:
+    waiting = run(slices=2, approval="waiting", policy="sha256:01")
+    ended = Finish(totals=SliceProgress(done=True, strange={POLICY_CHANGED: 2}))
+    assert step(waiting, OPEN, OPEN) == ended
+    assert step(waiting, OPEN, OPEN, pause=PAUSED) == ended
+    assert step(waiting.model_copy(update={"outbox": EVENT}), OPEN, OPEN) == Post()
+    approved = waiting.model_copy(update={"approval": "given"})
+    assert step(approved, OPEN, OPEN) == Queue(slices=(0, 1), attempt=1), "its workers end it"
+
+
 def test_an_approved_run_is_queued_as_planned() -> None:
     assert step(run(slices=2, approval="given"), OPEN, OPEN, minutes=6000) == Queue(slices=(0, 1), attempt=1)
 
@@ -201,6 +214,17 @@ def test_runs_carry_out_no_rule_that_goes_with_another_category_or_that_role_led
     assert swept_rules(POLICY.category("journals")) == []
 
 
+@given(st.lists(st.integers(0, 500), max_size=20), st.integers(1, 1000))
+def test_quotas_are_at_least_what_was_counted_and_together_never_more_than_the_cap(counts: list[int], cap: int) -> None:
+    given = quotas(counts, cap)
+    assert sum(given) <= cap
+    if sum(counts) <= cap:
+        assert all(most >= counted for most, counted in zip(given, counts, strict=True))
+        assert not counts or cap - sum(given) < len(counts), "nothing of the cap is lost but the remainder"
+    else:
+        assert given == [0] * len(counts)
+
+
 # ---------------------------------------------------------------- any history
 
 
@@ -209,7 +233,7 @@ def test_an_unfinished_run_is_never_overtaken(
     now: datetime, forced: bool, queued: datetime | None, attempt: int, progress: list[SliceProgress]
 ) -> None:
     current = run(slices=len(progress), queued=queued, attempt=attempt)
-    taken = decide(HOURLY, current, progress, pause=None, now=now, resend_after=RESEND, forced=forced)
+    taken = decide(HOURLY, current, progress, policy=DIGEST, pause=None, now=now, resend_after=RESEND, forced=forced)
     left = tuple(number for number, each in enumerate(progress) if not each.done)
     match taken:
         case Start() | Post() | Paused() | Unapproved():
@@ -228,7 +252,9 @@ def test_an_unfinished_run_is_never_overtaken(
 
 @given(SECONDS, st.booleans(), SECONDS)
 def test_a_finished_run_is_followed_by_nothing_but_the_next(now: datetime, forced: bool, finished: datetime) -> None:
-    taken = decide(HOURLY, run(finished=finished), [], pause=None, now=now, resend_after=RESEND, forced=forced)
+    taken = decide(
+        HOURLY, run(finished=finished), [], policy=DIGEST, pause=None, now=now, resend_after=RESEND, forced=forced
+    )
     assert (taken == Start()) == (forced or now + JITTER >= STARTED + timedelta(hours=1))
 
 

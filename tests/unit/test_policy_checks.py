@@ -55,6 +55,16 @@ HOMES = category(
 )  # fmt: skip
 
 
+def test_whom_a_partition_names_besides_is_said_of_items_alone_and_once() -> None:
+    assert findings(category("carts", "find: {person: {by: field, field: userId}}", "partition_names: session")) == []
+    [said] = findings(category("carts", "find: {session: {by: partition}}", "partition_names: session"))
+    assert said.startswith("categories[0].partition_names: find.session says already")
+    [said] = findings(
+        category("pictures", "find: {home: {by: name-part, field: home_id}}", "partition_names: home", store=BLOB)
+    )
+    assert said == "categories[0].partition_names: only items have a partition key; remove it"
+
+
 def test_sensible_categories_have_no_findings_and_no_warnings() -> None:
     log = category("log", "belongs_to: home", "find: {home: {by: partition}, person: {by: field, field: userId}}")
     pictures = category(

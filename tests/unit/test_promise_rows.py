@@ -339,7 +339,7 @@ async def test_a_restriction_by_the_person_is_a_hold_that_ends_by_itself(world: 
 # ---------------------------------------------------------------- the pipeline itself
 
 
-@pytest.mark.promise(23)
+@pytest.mark.promise(23, "requests", "receipts")
 async def test_a_closed_request_is_kept_a_year_and_its_receipt_thirty_days(world: World) -> None:
     world.user("anna")
     number = await world.ask(user_id="anna")
@@ -359,7 +359,7 @@ async def test_a_closed_request_is_kept_a_year_and_its_receipt_thirty_days(world
     assert await world.requests.load(number) is None
 
 
-@pytest.mark.promise(23)
+@pytest.mark.promise(23, "scope-keys", "register")
 async def test_the_key_of_a_person_goes_when_the_request_closes(world: World) -> None:
     world.user("anna")
     await world.ask(user_id="anna")
@@ -372,7 +372,7 @@ async def test_the_key_of_a_person_goes_when_the_request_closes(world: World) ->
     assert [each async for each in world.register.entries()] == []
 
 
-@pytest.mark.promise(23)
+@pytest.mark.promise(23, "parking")
 async def test_a_parked_message_stays_until_it_is_dismissed_and_ninety_days_longer_without_its_content(
     world: World,
 ) -> None:
@@ -389,3 +389,12 @@ async def test_a_parked_message_stays_until_it_is_dismissed_and_ninety_days_long
     world.later(days=2)
     await world.rest()
     assert [each.name async for each in world.own["parking"].list()] == []
+
+
+@pytest.mark.promise(23, "heartbeats")
+async def test_the_heartbeat_of_a_timer_that_runs_no_more_goes_after_ninety_days(world: World) -> None:
+    await world.own["heartbeats"].create("timer/retired", b"")
+    for days, there in ((89, True), (2, False)):
+        world.later(days=days)
+        await world.rest()
+        assert ("timer/retired" in [each.name async for each in world.own["heartbeats"].list()]) is there

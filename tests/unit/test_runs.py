@@ -79,7 +79,9 @@ async def test_what_is_over_carries_its_end_and_what_is_in_progress_carries_none
     await runs.set_pause("users", Pause(paused=True, since=STARTED, by="ops", reason="a test"), None)
     await runs.add(DOCUMENT)
     etag = await runs.set_progress("users", "users-1", 0, SliceProgress(), None, at=STARTED)
-    assert [entry.metadata async for entry in objects.list()] == [{}] * 4
+    abandoned = {"ended_at": "2026-05-30T12:00:00.123456Z"}
+    metadata = {entry.name: entry.metadata async for entry in objects.list()}
+    assert {name: each for name, each in metadata.items() if each} == {"users/users-1/run": abandoned}
     await runs.set_progress("users", "users-1", 0, SliceProgress(done=True), etag, at=STARTED)
     for _ in range(2):
         await runs.end("users", "users-1", STARTED)
@@ -87,7 +89,14 @@ async def test_what_is_over_carries_its_end_and_what_is_in_progress_carries_none
     ended = {entry.name: entry.metadata async for entry in objects.list() if entry.metadata}
     at = {"ended_at": "2026-03-01T12:00:00.123456Z"}
     assert ended == {"users/users-1/run": at, "users/users-1/slice/0000": at}
-    assert await runs.document("users", "users-1") == DOCUMENT
+
+
+async def test_a_run_that_is_over_keeps_its_plan_without_the_places_in_the_listing(runs: Runs) -> None:
+    await runs.add(DOCUMENT)
+    await runs.end("users", "users-1", STARTED)
+    [planned] = DOCUMENT.slices
+    places_out = DOCUMENT.model_copy(update={"slices": (planned.model_copy(update={"bounds": ""}),)})
+    assert await runs.document("users", "users-1") == places_out
 
 
 async def test_a_category_is_paused_when_its_document_says_so(runs: Runs) -> None:

@@ -15,7 +15,7 @@ from shared.model import Scope, ScopeKind, utc_text
 from shared.parking import ParkedMessage
 from shared.receipt import Receipt
 from shared.requests.documents import State
-from shared.requests.erase import RESTORED_HOME
+from shared.requests.erase import NOT_DUE, RESTORED_HOME
 from shared.requests.intake import USED
 from shared.requests.scopes import HAS_USERS, spellings
 from shared.requests.work import OTHERS
@@ -121,6 +121,19 @@ async def test_a_key_lives_as_long_as_a_request_needs_it_whatever_year_it_was_ma
     assert (await closed(world, request)).subjects
 
 
+async def test_a_message_refused_under_the_id_of_a_request_is_emptied_when_that_closes(world: World):
+    request = str(uuid4())
+    body = json.dumps({"retention": {"version": 1, "type": "erase", "id": request, "subject": {"email": "anna"}}})
+    await world.queues["requests"].send(body.encode(), message_id="m1")
+    await world.rest()
+    await erase(world, request, user_id="anna")
+    await closed(world, request)
+    [entry] = [each async for each in world.own["parking"].list()]
+    held = await read(world.own["parking"], entry.name, ParkedMessage)
+    assert held.value.content == b""
+    assert held.value.dismissed_at is None, "it still waits for somebody to look"
+
+
 # ---------------------------------------------------------------- pauses
 
 
@@ -212,6 +225,38 @@ async def test_a_home_that_is_joined_while_the_request_works_is_erased_with_the_
     assert "tomtveien-hub" not in world.keys("devices")
 
 
+@pytest.mark.parametrize(
+    ("subject", "left"), [({"email": "ANNA@anna.example"}, []), (None, ["s1"])], ids=["theirs", "not"]
+)
+async def test_somebody_decides_whose_the_records_of_a_shared_address_are(world: World, subject, left: list[str]):
+    world.user("dora", email="anna@anna.example")
+    world.put("newsletter", {"id": "s1", "subscriberId": "s1", "email": "anna@anna.example"})
+    request = await erase(world, user_id="anna")
+    assert (await world.document(request)).state is State.NEEDS_ATTENTION
+    more = {"subject": subject} if subject else {}
+    await send(world, "resolve", request=request, by=OFFICE, reason="asked by phone", **more)
+    document = await world.document(request)
+    assert (document.state, world.keys("newsletter")) == (State.DONE, left)
+    assert "dora" in world.keys("users")
+
+
+async def test_after_a_retry_the_answer_counts_what_stays_now_and_not_what_stayed_then(world: World):
+    world.put("invoices", {"id": "i1", "userId": "anna", "issuedAt": "2026-01-15"})
+    await world.hold("h1", "home", "birkeveien")
+    request = await erase(world, user_id="anna")
+    document = await world.document(request)
+    assert document.outcomes()["homes"] == {"held": 1}
+    assert len(document.stayed_records) == 2
+    await world.release("h1")
+    await send(world, "retry", request=request, by=OFFICE)
+    document = await world.document(request)
+    assert document.outcomes()["homes"] == {"left": 1, "erased": 1}
+    assert document.outcomes()["invoices"] == {"retained": 1}
+    assert document.stayed_records == ()
+    [completed] = [e for e in await assert_whole(world) if e["type"] == "retention.request.completed"]
+    assert completed["data"]["outcomes"] == document.outcomes()
+
+
 # ---------------------------------------------------------------- people and addresses
 
 
@@ -260,3 +305,19 @@ async def test_nothing_said_in_logs_or_events_names_anybody_in_all_of_this(world
     assert not [text for text in texts if "anna" in text.lower()]
     assert locator(POLICY.category("users"), "anna", "anna").text() not in str(texts)
     assert await world.gate.keys.find(home_of("nowhere")) is None
+
+
+async def test_a_user_who_comes_back_while_the_policys_request_waits_is_not_erased(world: World):
+    world.user("dora", active_days_ago=800)
+    await send(world, "pause", category="erasures", reason="a doubt", by=OFFICE)
+    await world.planner.tick(only=["users"], forced=True)
+    for _ in range(3):
+        await world.drain()
+        await world.planner.tick(only=["users"])
+    [waiting] = [each for each in await world.documents() if each.state is State.ACCEPTED]
+    world.user("dora")  # back, and active
+    await send(world, "resume", category="erasures", by=OFFICE)
+    document = await world.document(waiting.id)
+    assert (document.state, document.reason) == (State.REJECTED, NOT_DUE)
+    assert "dora" in world.keys("users")
+    await assert_whole(world)
