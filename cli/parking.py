@@ -33,7 +33,7 @@ def list_(
     found = settings.with_product(_entries)
     chosen = sorted((each for each in found if everything or not each[0].dismissed), key=lambda each: each[0].at)
     if as_json:
-        output.document([_value(entry, message) for entry, message in chosen])
+        output.document({"parked": [_value(entry, message) for entry, message in chosen]})
         return
     columns = ("id", "queue", "parked", "request", "dismissed", "reason")
     output.table(columns, [_cells(entry, message) for entry, message in chosen])

@@ -146,7 +146,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def test_every_dead_letter_queue_is_drained_and_what_is_not_moot_is_parked(world: World) -> None:
     world.until(lambda: world.dead() == dict.fromkeys(QUEUES, 0))
-    parked = world.told("parking", "list")
+    parked = world.told("parking", "list")["parked"]
     assert sorted((each["queue"], each["about"] or "") for each in parked) == [
         ("requests-work", REQUEST),
         ("sweeps", ""),
@@ -158,7 +158,7 @@ def test_every_dead_letter_queue_is_drained_and_what_is_not_moot_is_parked(world
 
 
 def test_a_parked_message_is_shown_without_its_body_unless_asked_for_it(world: World) -> None:
-    [bad] = [each for each in world.told("parking", "list") if each["about"] is None]
+    [bad] = [each for each in world.told("parking", "list")["parked"] if each["about"] is None]
     code, out = world.retention("parking", "show", bad["id"])
     assert (code, "no message of ours" in out, bad["reason"] in out) == (0, False, True)
     assert world.told("parking", "show", bad["id"], "--body")["body"] == "no message of ours"
@@ -166,14 +166,14 @@ def test_a_parked_message_is_shown_without_its_body_unless_asked_for_it(world: W
 
 
 def test_one_is_dismissed_by_message_and_needs_attention_no_more(world: World) -> None:
-    [bad] = [each["id"] for each in world.told("parking", "list") if each["about"] is None]
+    [bad] = [each["id"] for each in world.told("parking", "list")["parked"] if each["about"] is None]
     assert any(bad in each["text"] for each in world.told("status")["attention"])
     order = ("parking", "dismiss", bad, "--by", "Ola in operations", "--reason", "a test of the queue")
     printed = json.loads(world.retention(*order, "--print")[1])
     assert printed["retention"]["parked"] == bad
     assert world.retention(*order)[0] == 0
-    world.until(lambda: bad not in [each["id"] for each in world.told("parking", "list")])
-    [all_of_it] = [each for each in world.told("parking", "list", "--all") if each["id"] == bad]
+    world.until(lambda: bad not in [each["id"] for each in world.told("parking", "list")["parked"]])
+    [all_of_it] = [each for each in world.told("parking", "list", "--all")["parked"] if each["id"] == bad]
     assert all_of_it["dismissed_at"]
     assert world.told("parking", "show", bad)["dismissed_by"] == "Ola in operations"
     assert not any(bad in each["text"] for each in world.told("status")["attention"])
@@ -189,7 +189,7 @@ def test_what_is_made_good_is_dismissed_by_the_watch(world: World) -> None:
 
     asyncio.run(finish())
     world.fire("watch_requests")
-    assert [each["about"] for each in world.told("parking", "list")] == [REQUEST]
+    assert [each["about"] for each in world.told("parking", "list")["parked"]] == [REQUEST]
 
 
 def test_the_timers_leave_heartbeats_and_the_look_finds_what_should_be_gone(world: World) -> None:
