@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from shared.errors import ConfigError
@@ -23,29 +23,63 @@ DEVELOPMENT_SEED = base64.b64encode(b"development-seed-never-for-real!").decode(
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """One setting: its default (None where it must be given) and what it means."""
+    """One setting: its default (None where it must be given), what it means, and which roles' functions read it.
+
+    Deployments give each app the settings of its role and no others; a test holds `roles` to what is really read.
+    """
 
     name: str
     default: str | None
     meaning: str
+    roles: tuple[Literal["pipeline", "ledger"], ...] = ("pipeline",)
     secret: bool = False
 
 
+_BOTH: Final = ("pipeline", "ledger")
+
 SETTINGS = (
-    Setting(name="APP_ROLE", default=None, meaning="which functions this app registers: pipeline, ledger, or all"),
-    Setting(name="POLICY_FILE", default="policy.yaml", meaning="the policy, a path from the app's root"),
-    Setting(name="ServiceBus", default=None, meaning="Service Bus; by identity: ServiceBus__fullyQualifiedNamespace"),
+    Setting(
+        name="APP_ROLE",
+        default=None,
+        roles=_BOTH,
+        meaning="which functions this app registers: pipeline, ledger, or all",
+    ),
+    Setting(name="POLICY_FILE", default="policy.yaml", roles=_BOTH, meaning="the policy, a path from the app's root"),
+    Setting(
+        name="ServiceBus",
+        default=None,
+        roles=_BOTH,
+        meaning="Service Bus; by identity: ServiceBus__fullyQualifiedNamespace",
+    ),
     Setting(name="BLOB_DATA", default=None, meaning="account of the snapshots; by identity: BLOB_DATA__serviceUri"),
     Setting(name="BLOB_BACKUP", default=None, meaning="account of the backup sets; BLOB_BACKUP__serviceUri"),
-    Setting(name="BLOB_STATE", default=None, meaning="journals, runs, requests, keys; BLOB_STATE__serviceUri"),
-    Setting(name="BLOB_LEDGER", default=None, meaning="the audit log and the register; BLOB_LEDGER__serviceUri"),
+    Setting(
+        name="BLOB_STATE", default=None, roles=_BOTH, meaning="journals, runs, requests, keys; BLOB_STATE__serviceUri"
+    ),
+    Setting(
+        name="BLOB_LEDGER", default=None, roles=_BOTH, meaning="the audit log and the register; BLOB_LEDGER__serviceUri"
+    ),
     Setting(name="COSMOS_MAIN", default=None, meaning="Cosmos DB; by identity: COSMOS_MAIN__accountEndpoint"),
     Setting(name="COSMOS_MAIN_DATABASE", default=None, meaning="the database of the governed containers"),
-    Setting(name="LEDGER_ORIGIN", default=None, meaning="the log's name, a host and path of yours; the year is added"),
     Setting(
-        name="LEDGER_SIGNING_SEED", default=None, secret=True, meaning="base64 of 32 random bytes; role ledger only"
+        name="LEDGER_ORIGIN",
+        default=None,
+        roles=_BOTH,
+        meaning="the log's name, a host and path of yours; the year is added",
     ),
-    Setting(name="LEDGER_VERIFIER_KEY", default="", meaning="the published verifier key that `audit verify` trusts"),
+    Setting(
+        name="LEDGER_SIGNING_SEED",
+        default=None,
+        roles=("ledger",),
+        secret=True,
+        meaning="base64 of 32 random bytes; role ledger only",
+    ),
+    Setting(
+        name="LEDGER_VERIFIER_KEY",
+        default="",
+        roles=(),
+        meaning="the published verifier key that `audit verify` trusts",
+    ),
     Setting(name="RETENTION_CONCURRENCY", default="8", meaning="calls at once within one unit of work, 1 to 256"),
     Setting(name="RETENTION_UNIT", default="1000", meaning="records in one journal, 1 to 1000"),
     Setting(name="RETENTION_SLICES", default="16", meaning="slices of one run at most, 1 to 256"),

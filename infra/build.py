@@ -1,0 +1,325 @@
+"""Makes the data that the Bicep files load, from the policy and the code: `make docs`. A test holds the files to it.
+
+- infra/data/accounts.json: the storage accounts that are made here, with their containers.
+- infra/data/cosmos.json: the governed containers of Cosmos DB, each with its key and an index of just what is queried.
+- infra/data/roles.json: role definitions, and every role assignment there is. docs/trust.md shows the same as a table.
+
+With another policy, this makes the same for its stores.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from shared.containers import OWN_CONTAINERS
+from shared.policy import Category, Policy
+from shared.policy_file import load
+from shared.policy_terms import BlobStore, CosmosStore, Empty, Field, FieldIs, Line, Member, YearEnd
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT / "infra" / "data"
+_BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
+_COSMOS = "Microsoft.DocumentDB/databaseAccounts"
+_ITEMS = f"{_COSMOS}/sqlDatabases/containers"
+_SEE_CONTAINER = ["Microsoft.Storage/storageAccounts/blobServices/containers/read"]
+
+Row = dict[str, str]
+"""One assignment: who (pipeline, ledger, portal, or a group of people), role, where, why."""
+
+DEFINITIONS: Mapping[str, Mapping[str, Any]] = {
+    "reader": {
+        "builtIn": "acdd72a7-3385-48ef-bd42-f606fba81ae7",
+        "name": "Reader",
+        "says": "the settings of a resource, none of its data",
+    },
+    "blob-reader": {
+        "builtIn": "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1",
+        "name": "Storage Blob Data Reader",
+        "says": "list and read blobs",
+    },
+    "blob-contributor": {
+        "builtIn": "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
+        "name": "Storage Blob Data Contributor",
+        "says": "read, write and delete blobs",
+    },
+    "blob-owner": {
+        "builtIn": "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
+        "name": "Storage Blob Data Owner",
+        "says": "everything on blobs: what the Functions host asks for on its own storage",
+    },
+    "blob-eraser": {
+        "name": "Retention Blob Eraser",
+        "says": "list, read and delete blobs and their versions; it may write because a batch of deletes asks for that",
+        "actions": _SEE_CONTAINER,
+        "dataActions": [
+            f"{_BLOBS}/read",
+            f"{_BLOBS}/write",
+            f"{_BLOBS}/delete",
+            f"{_BLOBS}/deleteBlobVersion/action",
+            f"{_BLOBS}/permanentDelete/action",
+        ],
+    },
+    "blob-writer": {
+        "name": "Retention Blob Writer",
+        "says": "list, read, create and write over blobs; delete none",
+        "actions": _SEE_CONTAINER,
+        "dataActions": [f"{_BLOBS}/read", f"{_BLOBS}/add/action", f"{_BLOBS}/write"],
+    },
+    "blob-keeper": {
+        "name": "Retention Blob Keeper",
+        "says": "list, read, create and delete blobs; write over none",
+        "actions": _SEE_CONTAINER,
+        "dataActions": [f"{_BLOBS}/read", f"{_BLOBS}/add/action", f"{_BLOBS}/delete"],
+    },
+    "bus-receiver": {
+        "builtIn": "4f6d3b9b-027b-4f4c-9142-0e5a2a2247e0",
+        "name": "Azure Service Bus Data Receiver",
+        "says": "receive and settle messages",
+    },
+    "bus-sender": {
+        "builtIn": "69a216fc-b8fb-44d8-bc22-1f3c2cd27a39",
+        "name": "Azure Service Bus Data Sender",
+        "says": "send messages",
+    },
+    "secret-reader": {
+        "builtIn": "4633458b-17de-408a-b874-0445c86b69e6",
+        "name": "Key Vault Secrets User",
+        "says": "read secrets",
+    },
+    "secret-setter": {
+        "name": "Retention Seed Setter",
+        "says": "set a secret, and see that there is one; read none",
+        "actions": [],
+        "dataActions": [
+            "Microsoft.KeyVault/vaults/secrets/setSecret/action",
+            "Microsoft.KeyVault/vaults/secrets/readMetadata/action",
+        ],
+    },
+    "metrics-publisher": {
+        "builtIn": "3913510d-42f4-4e42-8a64-420c390055eb",
+        "name": "Monitoring Metrics Publisher",
+        "says": "send telemetry",
+    },
+}
+"""Roles of Azure RBAC: built-in ones by their id, and our own where no built-in one is narrow enough."""
+
+COSMOS_DEFINITIONS: Mapping[str, Mapping[str, Any]] = {
+    "cosmos-metadata": {
+        "name": "Retention Metadata Reader",
+        "says": "which containers and partitions there are",
+        "dataActions": [f"{_COSMOS}/readMetadata"],
+    },
+    "cosmos-eraser": {
+        "name": "Retention Item Eraser",
+        "says": "query, read and delete items; create and change none",
+        "dataActions": [f"{_ITEMS}/executeQuery", f"{_ITEMS}/items/read", f"{_ITEMS}/items/delete"],
+    },
+    "cosmos-leaver": {
+        "name": "Retention Member Remover",
+        "says": "replace an item, to take a member out of a home",
+        "dataActions": [f"{_ITEMS}/items/replace"],
+    },
+    "cosmos-seeder": {
+        "name": "Retention Trial Seeder",
+        "says": "create and read items: the smoke test's synthetic person",
+        "dataActions": [f"{_ITEMS}/items/create", f"{_ITEMS}/items/read"],
+    },
+}
+"""Roles of Cosmos DB's own data plane."""
+
+
+def outputs() -> dict[Path, str]:
+    """Every generated file, by its path, as it must be now."""
+    policy = load(ROOT / "policy.yaml")
+    return {
+        DATA / "accounts.json": _text(accounts(policy)),
+        DATA / "cosmos.json": _text(cosmos(policy)),
+        DATA / "roles.json": _text(roles(policy)),
+    }
+
+
+# ---------------------------------------------------------------- stores
+
+
+def accounts(policy: Policy) -> dict[str, Any]:
+    """The storage accounts, by the name that the settings know them by, each with its containers."""
+    governed = {c.store.container: c.store.account for c in policy.categories if isinstance(c.store, BlobStore)}
+    own = {each.name: each.account.removeprefix("BLOB_").lower() for each in OWN_CONTAINERS}
+    placed = governed | own | {"exports": "exports"}
+    holds = {
+        "data": "governed blobs",
+        "backup": "backup sets",
+        "state": "the pipeline's own documents",
+        "ledger": "the audit log and the register",
+        "exports": "exports of people's data",
+    }
+    return {
+        name: {"holds": text, "containers": [each for each, account in placed.items() if account == name]}
+        for name, text in holds.items()
+    }
+
+
+def cosmos(policy: Policy) -> list[dict[str, Any]]:
+    """Every governed container of Cosmos DB: its partition key, and the paths that the pipeline's queries read."""
+    found: dict[str, dict[str, Any]] = {}
+    for category in policy.categories:
+        if isinstance(category.store, CosmosStore):
+            place = category.store
+            entry = found.setdefault(
+                place.container, {"name": place.container, "partitionKey": place.partition_key, "indexed": []}
+            )
+            entry["indexed"] = sorted({*entry["indexed"], *_queried(category)})
+    return list(found.values())
+
+
+def _queried(category: Category) -> Iterator[str]:
+    for rule in category.rules:
+        if isinstance(rule.start, Field | YearEnd):
+            yield f"/{rule.start.field}/?"
+        if isinstance(rule.start, Empty):
+            yield f"/{rule.start.field}/[]/?"
+        if rule.where is not None:
+            yield f"/{rule.where.field}/?"
+    for finder in category.find.values():
+        if isinstance(finder, FieldIs):
+            yield f"/{finder.field}/?"
+        if isinstance(finder, Member):
+            yield f"/{finder.field}/[]/?"
+    if category.identifies is not None:
+        yield f"/{category.identifies.email}/?"
+
+
+# ---------------------------------------------------------------- roles
+
+
+def roles(policy: Policy) -> dict[str, Any]:
+    """Definitions and assignments, by the kind of what they are on."""
+    return {
+        "definitions": DEFINITIONS,
+        "cosmosDefinitions": COSMOS_DEFINITIONS,
+        "blob": [*_governed_blobs(policy), *_own_blobs()],
+        "host": [
+            _row(who, "blob-owner", "the host's locks, and the package it runs", account=f"host-{who}")
+            for who in ("pipeline", "ledger", "portal")
+        ],
+        "settings": [
+            _row(who, "reader", "posture reads the settings", account=account)
+            for who in ("pipeline", "operators")
+            for account in ("data", "backup", "state", "ledger", "cosmos")
+        ],
+        "bus": _bus(),
+        "cosmos": list(_governed_items(policy)),
+        "vault": [
+            _row("ledger", "secret-reader", "the signing seed"),
+            _row("deployer", "secret-setter", "makes the seed, once"),
+        ],
+        "telemetry": [
+            _row(who, "metrics-publisher", "Application Insights takes no keys")
+            for who in ("pipeline", "ledger", "portal")
+        ],
+    }
+
+
+def _row(who: str, role: str, why: str, **where: str) -> Row:
+    return {"who": who, "role": role, **where, "why": why}
+
+
+def _governed_blobs(policy: Policy) -> Iterator[Row]:
+    for category in policy.categories:
+        if isinstance(category.store, BlobStore):
+            place = {"account": category.store.account, "container": category.store.container}
+            yield _row("pipeline", "blob-eraser", f"{category.id}: sweeps and requests", **place)
+            if any(isinstance(finder, Line) for finder in category.find.values()):
+                yield _row("pipeline", "blob-writer", "a request takes lines out of a log", **place)
+
+
+def _own_blobs() -> Iterator[Row]:
+    state = {"account": "state"}
+    ledger = {"account": "ledger"}
+    log, head = {**ledger, "container": "audit-log"}, {**ledger, "container": "audit-state"}
+    yield _row("pipeline", "blob-writer", "the gate writes intents, and settles them", **state, container="journals")
+    for own in OWN_CONTAINERS:
+        if own.swept_by == "pipeline":
+            account = own.account.removeprefix("BLOB_").lower()
+            yield _row("pipeline", "blob-contributor", own.holds, account=account, container=own.name)
+    yield _row("pipeline", "blob-reader", "how much is sealed, for requests and receipts", **log)
+    yield _row("pipeline", "blob-reader", "how long the log is, for the metrics", **head)
+    yield _row("ledger", "blob-keeper", "journals go once the log has their events", **state, container="journals")
+    yield _row("ledger", "blob-writer", "the heartbeats of its timers", **state, container="heartbeats")
+    yield _row("ledger", "blob-keeper", "created, never changed; a year goes when its immutability has ended", **log)
+    yield _row("ledger", "blob-contributor", "head, staging, latest checkpoint, cursor", **head)
+    for container in ("journals", "holds", "runs", "requests", "receipts", "parking", "heartbeats"):
+        yield _row("operators", "blob-reader", "retention status, request, hold, parking", **state, container=container)
+    for who in ("portal", "operators", "auditors"):
+        yield _row(who, "blob-reader", "the log", **log)
+        yield _row(who, "blob-reader", "its latest checkpoint", **head)
+    yield _row("smoke", "blob-writer", "the smoke test's picture", account="data", container="camera-snapshots")
+
+
+def _bus() -> list[Row]:
+    return [
+        _row("pipeline", "bus-receiver", "intake", queue="requests"),
+        _row("pipeline", "bus-sender", "a sweep of people asks for their erasure", queue="requests"),
+        _row("pipeline", "bus-receiver", "the workers of requests", queue="requests-work"),
+        _row("pipeline", "bus-sender", "intake and watch", queue="requests-work"),
+        _row("pipeline", "bus-receiver", "the workers of slices", queue="sweeps"),
+        _row("pipeline", "bus-sender", "planner, and continuations", queue="sweeps"),
+        _row("pipeline", "bus-sender", "the doorbell", queue="ledger"),
+        _row("ledger", "bus-receiver", "the doorbell", queue="ledger"),
+        _row("ledger", "bus-sender", "when one round does not take all", queue="ledger"),
+        _row("ledger", "bus-sender", "events in the log's order", topic="audit"),
+        _row("operators", "bus-sender", "people act by messages", queue="requests"),
+        _row("smoke", "bus-sender", "the smoke test's request", queue="requests"),
+        _row("siem", "bus-receiver", "the SIEM's copy of the events", subscription="siem"),
+    ]
+
+
+def _governed_items(policy: Policy) -> Iterator[Row]:
+    """`container` is "" where the whole account is meant."""
+    for who in ("pipeline", "smoke"):
+        yield _row(who, "cosmos-metadata", "the SDK asks for it", container="")
+    erased: set[str] = set()
+    for category in policy.categories:
+        if not isinstance(category.store, CosmosStore):
+            continue
+        container = category.store.container
+        if container not in erased and category.rules:
+            erased.add(container)
+            yield _row("pipeline", "cosmos-eraser", "sweeps and requests", container=container)
+        if any(isinstance(finder, Member) for finder in category.find.values()):
+            yield _row("pipeline", "cosmos-leaver", "a person who goes leaves the members", container=container)
+    for container in ("users", "homes"):
+        yield _row("smoke", "cosmos-seeder", "the smoke test's person and home", container=container)
+
+
+# ---------------------------------------------------------------- text
+
+
+def _text(value: Mapping[str, Any] | list[dict[str, Any]]) -> str:
+    """JSON with one assignment or container on a line."""
+    if isinstance(value, list):
+        return "[\n" + ",\n".join(f"  {json.dumps(each)}" for each in value) + "\n]\n"
+    parts = []
+    for key, inner in value.items():
+        if isinstance(inner, list):
+            rows = ",\n".join(f"    {json.dumps(each)}" for each in inner)
+            parts.append(f'  "{key}": [\n{rows}\n  ]')
+        else:
+            parts.append(f'  "{key}": ' + json.dumps(inner, indent=2).replace("\n", "\n  "))
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def main() -> None:
+    """Write what changed."""
+    for path, text in outputs().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+            print(path.relative_to(ROOT))  # noqa: T201 - what it is called for
+
+
+if __name__ == "__main__":
+    main()
