@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -19,7 +19,7 @@ import typer
 from cli import output, settings
 from shared.config import Config
 from shared.errors import ConfigError
-from shared.ledger.checkpoint import CheckpointError, Signer, Verifier, parse_vkey, read_checkpoint
+from shared.ledger.checkpoint import CheckpointError, Signer, Verifier, parse_vkey, public_keys, read_checkpoint
 from shared.ledger.log import logs, newest_signed
 from shared.ledger.reader import Live, download, entries, latest
 from shared.ledger.source import CHECKPOINT, VERIFIER_KEY, Folder, Source
@@ -49,16 +49,16 @@ def verify_(folder: Directory = None, *, key: Key = None, year: Year = None, as_
     log or key cannot be read, 3 a store did not answer.
     """
 
-    async def check(log: _Log) -> tuple[Verifier, Report]:
-        verifier = _verifier(log, key)
+    async def check(log: _Log) -> tuple[Sequence[Verifier], Report]:
+        verifiers = _verifiers(log, key)
         with output.busy("checking") as tell:
-            return verifier, await verify(_Counted(log.source, tell), verifier)
+            return verifiers, await verify(_Counted(log.source, tell), *verifiers)
 
-    verifier, report = _on(folder, year, check)
+    verifiers, report = _on(folder, year, check)
     if as_json:
-        output.document(_checked(verifier, report))
+        output.document(_checked(verifiers, report))
     else:
-        _show_report(verifier, report)
+        _show_report(verifiers, report)
     if not report.sound:
         raise typer.Exit(output.Code.ATTENTION)
 
@@ -78,9 +78,9 @@ def download_(
     """
 
     async def copy(log: _Log) -> dict[str, Any]:
-        verifier = _verifier(log, key)
+        verifiers = _verifiers(log, key)
         with output.busy("copying") as tell:
-            done = await download(_Counted(log.source, tell), folder, verifier=verifier)
+            done = await download(_Counted(log.source, tell), folder, verifiers=verifiers)
         return {
             "folder": str(folder),
             "log": done.checkpoint.origin,
@@ -211,8 +211,11 @@ async def _live(product: Product, year: str | None, work: Callable[[_Log], Await
     return done
 
 
-def _verifier(log: _Log, given: str | None) -> Verifier:
-    """The key to trust. Raises ConfigError when there is none, or one that cannot be read."""
+def _verifiers(log: _Log, given: str | None) -> Sequence[Verifier]:
+    """The keys to trust: more than one where the log's key was changed.
+
+    Raises ConfigError when there is none, or one that cannot be read.
+    """
     if given is not None:
         return _pick(_key_text(given), "--key", log)
     setting = log.config.text("LEDGER_VERIFIER_KEY")
@@ -229,7 +232,9 @@ def _verifier(log: _Log, given: str | None) -> Verifier:
         output.note(
             "warning: the key is made of this app's own LEDGER_SIGNING_SEED: an auditor gives the published one"
         )
-        return Signer(name=log.origin, seed=log.config.signing_seed()).verifier
+        return Signer(
+            name=log.origin, seed=log.config.signing_seed(), former=public_keys(log.config.text("LEDGER_FORMER_KEYS"))
+        ).verifiers
     raise ConfigError("no key to check with: give --key, or the setting LEDGER_VERIFIER_KEY")
 
 
@@ -247,15 +252,15 @@ def _key_text(given: str) -> str:
     return given
 
 
-def _pick(text: str, where: str, log: _Log) -> Verifier:
-    """The key in a text of one or more (each year's log has its own): the one of this log, else the first."""
+def _pick(text: str, where: str, log: _Log) -> Sequence[Verifier]:
+    """The keys of this log in a text of one or more (each year's log has its own), else the first of them."""
     try:
         keys = [parse_vkey(each) for each in text.split()]
     except CheckpointError as error:
         raise ConfigError(f"{where}: {error}") from None
     if not keys:
         raise ConfigError(f"{where}: holds no verifier key (<name>+<id>+<key>)")
-    return next((each for each in keys if each.name == log.origin), keys[0])
+    return [each for each in keys if each.name == log.origin] or keys[:1]
 
 
 class _Counted:
@@ -280,10 +285,10 @@ class _Counted:
 # ---------------------------------------------------------------- what is said
 
 
-def _checked(verifier: Verifier, report: Report) -> dict[str, Any]:
+def _checked(verifiers: Sequence[Verifier], report: Report) -> dict[str, Any]:
     return {
         "log": report.origin,
-        "key": verifier.vkey,
+        "keys": [verifier.vkey for verifier in verifiers],
         "sound": report.sound,
         "size": report.size,
         "root": report.root.hex() if report.root else None,
@@ -296,9 +301,10 @@ def _checked(verifier: Verifier, report: Report) -> dict[str, Any]:
     }
 
 
-def _show_report(verifier: Verifier, report: Report) -> None:
+def _show_report(verifiers: Sequence[Verifier], report: Report) -> None:
     output.say(f"log      {report.origin}")
-    output.say(f"key      {verifier.vkey}")
+    for verifier in verifiers:
+        output.say(f"key      {verifier.vkey}")
     output.say(f"entries  {output.number(report.leaves)} read of {output.number(report.size)}")
     output.say(f"events   {output.number(report.events)} distinct and sound")
     output.say(f"root     {report.root.hex() if report.root else 'cannot be computed'}")

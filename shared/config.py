@@ -75,10 +75,16 @@ SETTINGS = (
         meaning="base64 of 32 random bytes; role ledger only",
     ),
     Setting(
+        name="LEDGER_FORMER_KEYS",
+        default="",
+        roles=("ledger",),
+        meaning="verifier keys of seeds that signed before, with spaces between",
+    ),
+    Setting(
         name="LEDGER_VERIFIER_KEY",
         default="",
         roles=(),
-        meaning="the published verifier key that `audit verify` trusts",
+        meaning="the published verifier keys that `audit verify` trusts",
     ),
     Setting(name="RETENTION_CONCURRENCY", default="8", meaning="calls at once within one unit of work, 1 to 256"),
     Setting(name="RETENTION_UNIT", default="1000", meaning="records in one journal, 1 to 1000"),

@@ -17,7 +17,7 @@ from shared.holding import Holding
 from shared.holds import Holds
 from shared.journal import Journals
 from shared.keys import ScopeKeys
-from shared.ledger.checkpoint import Signer
+from shared.ledger.checkpoint import Signer, public_keys
 from shared.ledger.head import Ledger
 from shared.ledger.reader import Live, sealed
 from shared.ledger.retire import Retirement
@@ -251,7 +251,11 @@ class Product(Connections):
 
     def signer(self, year: str) -> Signer:
         """The signer of a year's log: role ledger only."""
-        return Signer(name=self.ledger.origin_of(year), seed=self.config.signing_seed())
+        return Signer(
+            name=self.ledger.origin_of(year),
+            seed=self.config.signing_seed(),
+            former=public_keys(self.config.text("LEDGER_FORMER_KEYS")),
+        )
 
     def hurry(self, seconds: float | None = None) -> Hurry:
         """A time budget that begins now: a worker's, unless `seconds` says otherwise."""

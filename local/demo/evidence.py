@@ -50,7 +50,7 @@ async def collect(product: Product, folder: Path) -> list[Log]:
         live = Live(ledger=product.ledger, year=year)
         verifier = product.signer(year).verifier
         report = await verify(live, verifier)
-        await download(live, folder / year, verifier=verifier)
+        await download(live, folder / year, verifiers=[verifier])
         events = {index: event async for index, event in entries(Folder(folder / year))}
         logs.append(Log(year=year, folder=folder / year, verifier=verifier, report=report, events=events))
     return logs

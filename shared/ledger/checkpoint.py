@@ -11,6 +11,7 @@ import base64
 import binascii
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
@@ -87,10 +88,21 @@ def parse_vkey(text: str) -> Verifier:
     return verifier
 
 
-class Signer:
-    """Signs checkpoints of one log: `name` is its origin, `seed` the 32-byte Ed25519 seed. Never printed."""
+def public_keys(text: str) -> tuple[bytes, ...]:
+    """The public keys (32 bytes each) in a text of verifier keys, of whichever year's log. Raises ConfigError."""
+    try:
+        return tuple(dict.fromkeys(parse_vkey(each).public for each in text.split()))
+    except CheckpointError as error:
+        raise ConfigError(f"setting LEDGER_FORMER_KEYS: {error}") from None
 
-    def __init__(self, *, name: str, seed: bytes) -> None:
+
+class Signer:
+    """Signs checkpoints of one log: `name` is its origin, `seed` the 32-byte Ed25519 seed. Never printed.
+
+    `former` are the public keys (32 bytes) of seeds that signed this log before: it goes on from what they signed.
+    """
+
+    def __init__(self, *, name: str, seed: bytes, former: Sequence[bytes] = ()) -> None:
         """Raises ConfigError for a seed that has not 32 bytes, or a name with white space or a plus."""
         if len(seed) != HASH_BYTES:
             raise ConfigError("the log's signing seed must have 32 bytes")
@@ -98,6 +110,7 @@ class Signer:
             raise ConfigError("a log's origin must not be empty nor hold white space or '+'")
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
         self.verifier = Verifier(name=name, public=self._key.public_key().public_bytes_raw())
+        self.verifiers = (self.verifier, *(Verifier(name=name, public=public) for public in former))
 
     def sign(self, checkpoint: Checkpoint) -> bytes:
         """The signed note. Ed25519 is deterministic: the same checkpoint always gives the same bytes."""
@@ -134,9 +147,10 @@ def read_checkpoint(note: bytes) -> Checkpoint:
     return checkpoint
 
 
-def check_signature(note: bytes, verifier: Verifier) -> None:
-    """Raise CheckpointError unless the note carries a signature of this key, and none of this key that fails."""
+def check_signature(note: bytes, *verifiers: Verifier) -> None:
+    """Raise CheckpointError unless the note carries a signature of one of these keys, and none of them that fails."""
     text, lines = _divide(note)
+    known = {(verifier.name, verifier.id): verifier for verifier in verifiers}
     signed = False
     for line in lines:
         match line.split(" "):
@@ -144,7 +158,8 @@ def check_signature(note: bytes, verifier: Verifier) -> None:
                 raw = _unbase64(signature)
             case _:
                 raise CheckpointError("a signature line is not dash, name and signature")
-        if name != verifier.name or raw[:_ID_BYTES] != verifier.id:
+        verifier = known.get((name, raw[:_ID_BYTES]))
+        if verifier is None:
             continue
         try:
             Ed25519PublicKey.from_public_bytes(verifier.public).verify(raw[_ID_BYTES:], text.encode())
@@ -155,10 +170,10 @@ def check_signature(note: bytes, verifier: Verifier) -> None:
         raise CheckpointError("the note carries no signature of this key")
 
 
-def open_checkpoint(note: bytes, verifier: Verifier) -> Checkpoint:
-    """The checkpoint of a note signed by this key for the log of the key's name. Raises CheckpointError."""
-    check_signature(note, verifier)
+def open_checkpoint(note: bytes, *verifiers: Verifier) -> Checkpoint:
+    """The checkpoint of a note signed by one of these keys of one log, for that log. Raises CheckpointError."""
+    check_signature(note, *verifiers)
     checkpoint = read_checkpoint(note)
-    if checkpoint.origin != verifier.name:
+    if any(checkpoint.origin != verifier.name for verifier in verifiers):
         raise CheckpointError("the checkpoint is of another log than the key")
     return checkpoint

@@ -5,7 +5,7 @@ What is read here is taken as it stands, except where it cannot be parsed: `shar
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,8 +114,8 @@ class Downloaded:
     missing: tuple[str, ...]
 
 
-async def download(source: Source, folder: Path, *, verifier: Verifier) -> Downloaded:
-    """Write what the latest checkpoint covers into an empty folder: C2SP layout, and the key in `verifier.key`.
+async def download(source: Source, folder: Path, *, verifiers: Sequence[Verifier]) -> Downloaded:
+    """Write what the latest checkpoint covers into an empty folder: C2SP layout, and the keys in `verifier.key`.
 
     Nothing is checked: a damaged log is copied with its damage, for `verify` to name. The checkpoint is written last,
     so that an interrupted copy has none. Raises ConfigError for a folder in use, CheckpointError without a checkpoint.
@@ -137,7 +137,7 @@ async def download(source: Source, folder: Path, *, verifier: Verifier) -> Downl
     async for absent in ahead(copy(path) for path in covered(checkpoint.size)):
         files += absent is None
         missing += [absent] if absent else []
-    _write(folder / VERIFIER_KEY, f"{verifier.vkey}\n".encode())
+    _write(folder / VERIFIER_KEY, "".join(f"{verifier.vkey}\n" for verifier in verifiers).encode())
     _write(folder / CHECKPOINT, note)
     return Downloaded(checkpoint=checkpoint, files=files + 2, missing=tuple(missing))
 

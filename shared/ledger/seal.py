@@ -48,7 +48,7 @@ async def seal(ledger: Ledger, year: str, signer: Signer) -> Checkpoint | None:
         raise ConfigError("the signing key's name is not this log's origin")
     for _ in range(TRIES):
         stored = await ledger.state.read(_latest_name(year))
-        old = open_checkpoint(stored.data, signer.verifier) if stored else None
+        old = open_checkpoint(stored.data, *signer.verifiers) if stored else None
         try:
             current = await ready(ledger, year)
         except DroppedError:
@@ -105,7 +105,7 @@ async def _signed_since(ledger: Ledger, year: str, old: int, new: int, signer: S
         if numbered_name(year, old) < entry.name <= numbered_name(year, new):
             stored = await ledger.tiles.read(entry.name)
             if stored is not None:
-                yield open_checkpoint(stored.data, signer.verifier)
+                yield open_checkpoint(stored.data, *signer.verifiers)
 
 
 def _tiles_of(ledger: Ledger, year: str, current: Current) -> FetchTile:

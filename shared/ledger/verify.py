@@ -75,26 +75,26 @@ class Report:
         return not self.findings
 
 
-async def verify(source: Source, verifier: Verifier, *, numbered: bool = True) -> Report:
-    """Check the log; see Report.
+async def verify(source: Source, *verifiers: Verifier, numbered: bool = True) -> Report:
+    """Check the log; see Report. `verifiers` are its keys: one, or more where the signing key was changed.
 
-    1. The checkpoint has the form of one, is of this log, and is signed by this key.
+    1. The checkpoint has the form of one, is of this log, and is signed by one of its keys.
     2. Every bundle that it covers is there, and parses as exactly its entries.
     3. Every entry hashes to its place in the level 0 tile: a finding names the leaf and its event.
     4. Every entry is a CloudEvent of at most 8 KB in canonical form; two different events never share an id.
        Byte-identical repeats are one event.
     5. Every tile of a higher level is what the tiles of level 0 hash to.
-    6. Every numbered checkpoint beside the log is signed by this key, and the log begins with what it states; none is
+    6. Every numbered checkpoint beside the log is signed by such a key, and the log begins with what it states; none is
        of a size that the latest checkpoint has not reached. `numbered` False leaves this out: each costs a read.
     7. The root that the tiles lead to is the checkpoint's.
 
     Level 0 of the tiles is what all else is compared with, so that a changed entry is one finding and not three.
     Raises what the source raises (TransientError), and nothing of its own.
     """
-    check = _Check(source, verifier)
+    check = _Check(source, verifiers)
     try:
         await check.checkpoint()
-        async with aclosing(ahead(_signed(source, verifier, numbered=numbered))) as signed:
+        async with aclosing(ahead(_signed(source, verifiers, numbered=numbered))) as signed:
             await check.walk(signed)
             await check.beyond(signed)
         await check.edge_and_root()
@@ -118,12 +118,14 @@ class _Signed:
     wrong: str = ""
 
 
-async def _signed(source: Source, verifier: Verifier, *, numbered: bool) -> AsyncIterator[Coroutine[Any, Any, _Signed]]:
+async def _signed(
+    source: Source, verifiers: Sequence[Verifier], *, numbered: bool
+) -> AsyncIterator[Coroutine[Any, Any, _Signed]]:
     """Reads of the numbered checkpoints, by size."""
 
     async def read(path: str) -> _Signed:
         try:
-            checkpoint = open_checkpoint(await source.read(path) or b"", verifier)
+            checkpoint = open_checkpoint(await source.read(path) or b"", *verifiers)
         except CheckpointError as error:
             return _Signed(path=path, wrong=str(error))
         if path != f"{NUMBERED}{checkpoint.size:020d}":
@@ -138,10 +140,10 @@ async def _signed(source: Source, verifier: Verifier, *, numbered: bool) -> Asyn
 class _Check:
     """The state of one verification: the tree so far is `edge`, None once a part of it is missing."""
 
-    def __init__(self, source: Source, verifier: Verifier) -> None:
+    def __init__(self, source: Source, verifiers: Sequence[Verifier]) -> None:
         self.ids = EventIds()
         self._source = source
-        self._verifier = verifier
+        self._verifiers = verifiers
         self._stated: Checkpoint | None = None
         self._edge: Edge | None = ()
         self._leaves = 0
@@ -161,7 +163,7 @@ class _Check:
         """What was found so far."""
         whole = self._stated is not None and not stopped
         return Report(
-            origin=self._verifier.name,
+            origin=self._verifiers[0].name,
             size=self._size,
             leaves=self._leaves,
             events=self.ids.count,
@@ -177,7 +179,7 @@ class _Check:
             self._find(CHECKPOINT, "is missing")
             return
         try:
-            self._stated = open_checkpoint(note, self._verifier)
+            self._stated = open_checkpoint(note, *self._verifiers)
         except CheckpointError as error:
             self._find(CHECKPOINT, str(error))
             with suppress(CheckpointError):
@@ -286,7 +288,7 @@ class _Check:
             size = self._next.checkpoint.size
             if size > self._size and latest is None:
                 with suppress(CheckpointError):
-                    latest = open_checkpoint(await self._source.read(CHECKPOINT) or b"", self._verifier).size
+                    latest = open_checkpoint(await self._source.read(CHECKPOINT) or b"", *self._verifiers).size
                 latest = latest or self._size
             if latest is not None and size > latest:
                 self._find(self._next.path, "the latest checkpoint is of a smaller log than this one")

@@ -178,7 +178,7 @@ def test_a_person_is_erased_and_the_log_proves_it(world: World, tmp_path: Path) 
     code, out, err = world.retention("audit", "verify", "--json")
     assert (code, json.loads(out)["sound"]) == (0, True)
     assert "LEDGER_SIGNING_SEED" in err
-    vkey = json.loads(out)["key"]
+    vkey = json.loads(out)["keys"][0]
     assert ended(copy)[0] == 0
     code, out, _ = world.retention("audit", "show", "--request", request, "--json")
     events = [each["event"] for each in json.loads(out)["events"]]

@@ -268,7 +268,7 @@ def log(tmp_path: Path) -> tuple[Path, str]:
         for number in range(30):
             await world.settle(f"intent-{number:02d}", 10)
         await world.work()
-        await download(world.live(), tmp_path / "log", verifier=world.signer().verifier)
+        await download(world.live(), tmp_path / "log", verifiers=[world.signer().verifier])
 
     asyncio.run(write())
     return tmp_path / "log", world.signer().verifier.vkey
@@ -288,7 +288,7 @@ def test_a_sound_log_verifies_with_a_key_from_elsewhere_and_without_a_warning(
     assert (code, err) == (0, "")
     found = json.loads(out)
     assert (found["sound"], found["size"], found["events"], found["findings"]) == (True, 300, 300, [])
-    assert found["key"] == vkey
+    assert found["keys"] == [vkey]
 
 
 def test_a_key_from_the_log_s_own_folder_is_used_with_a_warning(log: tuple[Path, str], retention: Retention) -> None:

@@ -36,7 +36,7 @@ async def log_of(events, tmp_path):
     await world.work()
     verifier = world.signer().verifier
     folder = tmp_path / YEAR
-    await download(world.live(), folder, verifier=verifier)
+    await download(world.live(), folder, verifiers=[verifier])
     read = {index: event async for index, event in entries(Folder(folder))}
     return Log(year=YEAR, folder=folder, verifier=verifier, report=await world.report(), events=read)
 

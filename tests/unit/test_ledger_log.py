@@ -6,13 +6,14 @@ import pytest
 from ledger_world import YEAR, World, assert_whole, entries_of, event, journal
 
 from shared.errors import ConfigError, IntegrityError
-from shared.ledger.checkpoint import Checkpoint, Signer, read_checkpoint
+from shared.ledger.checkpoint import Checkpoint, CheckpointError, Signer, read_checkpoint
 from shared.ledger.head import Head, HeadError, Staged, decode_head
 from shared.ledger.log import append, logs, sweep_staging, years
 from shared.ledger.merkle import ProofError
 from shared.ledger.outbox import OutboxError
-from shared.ledger.seal import seal
+from shared.ledger.seal import numbered_name, seal
 from shared.ledger.tiles import TileError
+from shared.ledger.verify import verify
 
 
 @pytest.mark.promise(23, "journals")
@@ -199,6 +200,48 @@ async def test_sealing_finishes_what_an_append_left():
     assert checkpoint is not None
     assert checkpoint.size == 600
     assert (await world.report()).sound
+
+
+async def test_a_new_key_goes_on_from_what_the_former_one_signed_and_both_verify_the_log():
+    world = World()
+    await world.settle("x", 300)
+    await world.work()
+    former = world.signer().verifier
+    new = Signer(name=former.name, seed=bytes(reversed(range(32))), former=[former.public])
+    await world.settle("y", 5)
+    await append(world.ledger, YEAR)
+    assert (await seal(world.ledger, YEAR, new)).size == 305
+    assert (await verify(world.live(), new.verifier, former)).sound
+    assert not (await verify(world.live(), former)).sound
+    alone = await verify(world.live(), new.verifier)
+    assert [(each.path, each.what) for each in alone.findings] == [
+        (numbered_name(YEAR, 300).removeprefix(f"{YEAR}/"), "the note carries no signature of this key")
+    ]
+
+
+async def test_a_new_key_that_knows_no_former_one_signs_nothing():
+    world = World()
+    await world.settle("x", 3)
+    await world.work()
+    await world.settle("y", 1)
+    with pytest.raises(CheckpointError, match="no signature of this key"):
+        await seal(world.ledger, YEAR, Signer(name=world.signer().verifier.name, seed=bytes(reversed(range(32)))))
+    assert (await world.report()).sound
+
+
+async def test_a_history_that_the_former_key_did_not_sign_is_not_signed_by_the_new_one():
+    world, other = World(), World()
+    await world.settle("x", 3)
+    await world.work()
+    await other.settle("z", 4)
+    await other.work()
+    former = world.signer().verifier
+    note = await world.stores["state"].read(f"{YEAR}/checkpoint")
+    theirs = await other.stores["state"].read(f"{YEAR}/checkpoint")
+    await other.stores["state"].replace(f"{YEAR}/checkpoint", note.data, etag=theirs.etag)
+    new = Signer(name=former.name, seed=bytes(reversed(range(32))), former=[former.public])
+    with pytest.raises(IntegrityError):
+        await seal(other.ledger, YEAR, new)
 
 
 async def test_another_logs_key_signs_nothing():

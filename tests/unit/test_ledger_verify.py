@@ -233,7 +233,7 @@ async def sealed_world(count=COUNT):
 async def test_a_download_is_exactly_the_c2sp_layout_and_the_key_and_verifies(tmp_path):
     world = await sealed_world()
     await world.settle("not-sealed", 3)
-    done = await download(world.live(), tmp_path / "copy", verifier=world.signer().verifier)
+    done = await download(world.live(), tmp_path / "copy", verifiers=[world.signer().verifier])
     found = {str(p.relative_to(tmp_path / "copy")) for p in (tmp_path / "copy").rglob("*") if p.is_file()}
     assert found == {
         "checkpoint",
@@ -263,7 +263,7 @@ async def test_a_folder_that_keeps_numbered_checkpoints_has_them_checked(tmp_pat
 async def test_a_damaged_log_is_copied_with_its_damage(tmp_path):
     world = await sealed_world()
     await world.stores["tiles"].delete(f"{YEAR}/tile/entries/001")
-    done = await download(world.live(), tmp_path, verifier=world.signer().verifier)
+    done = await download(world.live(), tmp_path, verifiers=[world.signer().verifier])
     assert done.missing == ("tile/entries/001",)
     report = await verify(Folder(tmp_path), world.signer().verifier)
     assert [f.path for f in report.findings] == ["tile/entries/001"]
@@ -273,9 +273,9 @@ async def test_a_download_mixes_with_nothing_and_needs_a_sealed_log(tmp_path):
     world = await sealed_world(3)
     (tmp_path / "mine").write_text("x")
     with pytest.raises(ConfigError):
-        await download(world.live(), tmp_path, verifier=world.signer().verifier)
+        await download(world.live(), tmp_path, verifiers=[world.signer().verifier])
     with pytest.raises(CheckpointError):
-        await download(World().live(), tmp_path / "new", verifier=world.signer().verifier)
+        await download(World().live(), tmp_path / "new", verifiers=[world.signer().verifier])
 
 
 async def test_entries_come_in_order_with_their_index_from_anywhere_on():
