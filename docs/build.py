@@ -4,6 +4,8 @@
   which row it proves by `@pytest.mark.promise(row)`.
 - docs/requests.md: the blocks between `<!-- TYPE -->` and `<!-- /TYPE -->`, one for each message of queue `requests`;
   and docs/schemas/TYPE.json, its JSON Schema.
+- docs/trust.md: the tables of roles and of their assignments.
+- infra/data/*.json: what infra/build.py makes.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from pathlib import Path
 from typing import Any, get_args
 from uuid import UUID
 
+from infra.build import ASSIGNED, roles
+from infra.build import outputs as infra_data
 from shared import messages
 from shared.message_forms import ByPeople
 from shared.policy import Category, Policy, Promise
@@ -66,7 +70,8 @@ def outputs() -> dict[Path, str]:
     for name, form in forms().items():
         found[docs / "schemas" / f"{name}.json"] = json.dumps(_schema(form), indent=2) + "\n"
     found[docs / "requests.md"] = with_blocks((docs / "requests.md").read_text(encoding="utf-8"))
-    return found
+    found[docs / "trust.md"] = with_roles((docs / "trust.md").read_text(encoding="utf-8"))
+    return found | infra_data()
 
 
 # ---------------------------------------------------------------- promises
@@ -188,6 +193,54 @@ def with_blocks(text: str) -> str:
         made = _block(name, form)
         text = block.sub(lambda found, made=made: f"{found[1]}{made}{found[2]}", text)  # type: ignore[misc]
     return text
+
+
+def with_roles(text: str) -> str:
+    """The text with the tables of roles and assignments made anew. Raises ValueError where it has no place for them."""
+    before, begin, rest = text.partition("<!-- roles -->\n")
+    _, end, after = rest.partition("<!-- /roles -->")
+    if not begin or not end:
+        message = "docs/trust.md has no block for the roles"
+        raise ValueError(message)
+    found = roles(load(ROOT / "policy.yaml"))
+    definitions = found["definitions"] | found["cosmosDefinitions"]
+    rows = [row for kind in ASSIGNED for row in found[kind]]
+    table = "".join(
+        _cells(f"`{row['who']}`", definitions[row["role"]]["name"], _where(row), row["why"]) for row in rows
+    )
+    said = "".join(_cells(each["name"], _kind(each), each["says"]) for each in definitions.values())
+    return (
+        f"{before}{begin}\n| Who | Role | On | Why |\n|---|---|---|---|\n{table}\n"
+        f"| Role | | What it lets do |\n|---|---|---|\n{said}\n{end}{after}"
+    )
+
+
+def _where(row: Mapping[str, str]) -> str:
+    """What an assignment is on, in words."""
+    match row:
+        case {"account": account, "container": container}:
+            return f"container `{container}` of storage account `{account}`"
+        case {"account": "cosmos"}:
+            return "the Cosmos DB account"
+        case {"account": account}:
+            return f"storage account `{account}`"
+        case {"container": ""}:
+            return "the Cosmos DB account"
+        case {"container": container}:
+            return f"Cosmos DB container `{container}`"
+        case {"queue": queue}:
+            return f"queue `{queue}`"
+        case {"topic": topic}:
+            return f"topic `{topic}`"
+        case {"subscription": subscription}:
+            return f"subscription `{subscription}` of topic `audit`"
+    return "the key vault" if row["role"].startswith("secret") else "Application Insights"
+
+
+def _kind(definition: Mapping[str, Any]) -> str:
+    if "builtIn" in definition:
+        return "built in"
+    return "; ".join(["our own", *(each.rpartition("/containers/")[2] for each in definition["dataActions"])])
 
 
 def _block(name: str, form: type[Any]) -> str:

@@ -131,6 +131,10 @@ COSMOS_DEFINITIONS: Mapping[str, Mapping[str, Any]] = {
 """Roles of Cosmos DB's own data plane."""
 
 
+ASSIGNED = ("blob", "host", "settings", "bus", "cosmos", "vault", "telemetry")
+"""The lists of assignments in roles.json, by the kind of what they are on."""
+
+
 def outputs() -> dict[Path, str]:
     """Every generated file, by its path, as it must be now."""
     policy = load(ROOT / "policy.yaml")

@@ -63,12 +63,13 @@ class ScopeKeys:
         outlives the request. Raises ChangedError when somebody else did so at the same moment.
         """
         name = name_of(scope)
-        key = (await self.get([name]))[name]
         held = await self.objects.read(name)
-        year = str((await self.objects.now()).year)
-        if held is not None and dict(held.metadata) != {"year": year}:
+        if held is None:
+            return await self._one(name)
+        year = await self._year(name)
+        if dict(held.metadata) != {"year": year}:
             await self.objects.replace(name, held.data, etag=held.etag, metadata={"year": year})
-        return key
+        return held.data
 
     async def find(self, scope: Scope) -> bytes | None:
         """Return the key of a scope, None where none was ever made."""

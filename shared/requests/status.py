@@ -13,7 +13,10 @@ from shared.stores.interface import ObjectStore
 
 @dataclass(frozen=True, kw_only=True)
 class RequestStatus:
-    """A request by its id: its document, None where there is none, and the parked messages that carry the id."""
+    """A request by its id: its document, None where there is none, and the parked messages that carry the id.
+
+    A message that was dismissed carries none any more.
+    """
 
     request: str
     document: RequestDocument | None
@@ -21,26 +24,20 @@ class RequestStatus:
 
     @property
     def state(self) -> str:
-        """A State; `parked` (the message could not become a request) or `dismissed` after that; or `unknown`."""
+        """A State; `parked`: the message could not become a request; or `unknown`."""
         if self.document is not None:
             return self.document.state.value
-        if self.parked:
-            return "parked" if self._waiting else "dismissed"
-        return "unknown"
+        return "parked" if self.parked else "unknown"
 
     @property
     def needs_a_person(self) -> bool:
         """Whether it will not go on by itself, and is not done. A parked message counts until it is dismissed."""
-        return bool(self._waiting) or self.state in (State.NEEDS_ATTENTION, State.REJECTED)
+        return bool(self.parked) or self.state in (State.NEEDS_ATTENTION, State.REJECTED)
 
     @property
     def settled(self) -> bool:
         """Whether there is nothing more to wait for."""
-        return self.needs_a_person or self.state in (State.DONE, State.CLOSED, "dismissed")
-
-    @property
-    def _waiting(self) -> list[ParkedMessage]:
-        return [each for each in self.parked if each.dismissed_at is None]
+        return self.needs_a_person or self.state in (State.DONE, State.CLOSED)
 
 
 async def request_status(request: str, *, requests: ObjectStore, parking: ObjectStore) -> RequestStatus:

@@ -39,7 +39,8 @@ def test_generated_docs_are_current(path: Path) -> None:
 
 
 def test_no_schema_is_left_of_a_message_that_is_gone() -> None:
-    assert set((ROOT / "docs" / "schemas").iterdir()) == {path for path in OUTPUTS if path.suffix == ".json"}
+    schemas = ROOT / "docs" / "schemas"
+    assert set(schemas.iterdir()) == {path for path in OUTPUTS if path.parent == schemas}
 
 
 @pytest.mark.parametrize("row", ENFORCED, ids=lambda row: row.id)

@@ -50,10 +50,10 @@ async def test_a_message_parked_under_the_id_is_found_beside_the_document_or_wit
     assert (found.state, found.needs_a_person) == ("done", True)
 
 
-async def test_a_dismissed_message_needs_nobody_any_more(office: Office) -> None:
-    await office.park("mine", dismissed=True)
+async def test_a_dismissed_message_has_lost_the_id_and_needs_nobody_any_more(office: Office) -> None:
+    await office.park("mine", request=None, dismissed=True)
     found = await office.ask()
-    assert (found.state, found.needs_a_person, found.settled) == ("dismissed", False, True)
+    assert (found.state, found.needs_a_person, found.settled) == ("unknown", False, False)
     await office.park("again")
     found = await office.ask()
     assert (found.state, found.needs_a_person, found.settled) == ("parked", True, True)
