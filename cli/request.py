@@ -6,6 +6,7 @@ of a request names nobody: neither the person, nor who asked, nor who verified i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID, uuid4
@@ -63,14 +64,10 @@ def erase(
     the very same again, with the --id and --received-at that stderr names.
     """
     visit = _visit(visit_ip, visit_since, visit_until)
-    given = {"user_id": user_id, "email": email, "home_id": home_id, "session_id": session_id}
-    subject: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    subject: dict[str, Any] = _given(user_id=user_id, email=email, home_id=home_id, session_id=session_id)
     if not subject and visit is not None:
         subject, visit = {"visit": visit}, None
-    if len(subject) != 1:
-        raise typer.BadParameter(
-            "give exactly one", param_hint="--user-id, --email, --home-id, --session-id, --visit-ip"
-        )
+    _exactly_one(subject, "--user-id, --email, --home-id, --session-id, --visit-ip")
     _ask(
         "erase",
         request,
@@ -106,10 +103,8 @@ def restrict(
     Prints the request's id. Exit codes: 0 queued (or printed), 2 wrong arguments, 3 Service Bus did not answer: send
     the very same again, with the --id and --received-at that stderr names.
     """
-    given = {"user_id": user_id, "email": email, "home_id": home_id}
-    subject = {name: value for name, value in given.items() if value is not None}
-    if len(subject) != 1:
-        raise typer.BadParameter("give exactly one", param_hint="--user-id, --email, --home-id")
+    subject = _given(user_id=user_id, email=email, home_id=home_id)
+    _exactly_one(subject, "--user-id, --email, --home-id")
     if until and parse_utc(_time(until, "--until")) <= _now():
         raise typer.BadParameter("give a time in the future", param_hint="--until")
     _ask(
@@ -155,8 +150,7 @@ def resolve(
     the records go too which name only the address; without it they stay, and the request goes on. Exit codes: 0 queued
     (or printed), 2 wrong arguments, 3 Service Bus did not answer.
     """
-    given = {"user_id": user_id, "email": email, "home_id": home_id}
-    subject = {name: value for name, value in given.items() if value is not None} or None
+    subject = _given(user_id=user_id, email=email, home_id=home_id) or None
     then = FOLLOW.replace("{id}", str(request))
     fields: dict[str, Any] = {"by": by, "request": str(request), "reason": reason, "subject": subject}
     order("resolve", only_print=only_print, as_json=as_json, then=then, **fields)
@@ -187,6 +181,15 @@ def _ask(kind: str, request: UUID | None, received_at: str | None, *, only_print
     if not only_print:
         output.note(f"request {request}, received at {received}")
     order(kind, message_id=request, received_at=received, then=FOLLOW, only_print=only_print, **fields)
+
+
+def _given(**fields: str | None) -> dict[str, str]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _exactly_one(subject: Mapping[str, Any], options: str) -> None:
+    if len(subject) != 1:
+        raise typer.BadParameter("give exactly one", param_hint=options)
 
 
 def _checked(fields: dict[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,12 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from shared.errors import RetentionError
 from shared.stores.memory import Fault, MemoryObjects
 
 
@@ -83,6 +86,26 @@ def wander(seed: int, most: tuple[int, ...]) -> Callable[[str], Awaitable[None]]
 
 async def die() -> None:
     raise CrashError
+
+
+async def dies(_: Any) -> None:
+    """`die`, as what happens in a world."""
+    await die()
+
+
+async def disturbed(build, work, at: int, then) -> tuple[Any, Countdown]:
+    """The world after `work` at whose `at`-th step `then` happened in it."""
+    world = await build()
+    world.steps.turn = turn = Countdown(at, partial(then, world))
+    with suppress(RetentionError, CrashError):
+        await work(world)
+    world.steps.turn = None
+    return world, turn
+
+
+def steps(build, work) -> range:
+    """The steps of undisturbed work."""
+    return range(1, asyncio.run(disturbed(build, work, 0, dies))[1].taken + 1)
 
 
 @dataclass(frozen=True, kw_only=True)

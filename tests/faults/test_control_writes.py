@@ -3,13 +3,11 @@
 Never is a slice queued of a run that waits for approval, and a pause that is durable lets no further unit begin.
 """
 
-import asyncio
 from collections import Counter
 from contextlib import suppress
-from functools import partial
 
 import pytest
-from disturbances import Broken, Countdown, CrashError, Scene, die
+from disturbances import Broken, Scene, dies, disturbed, steps
 from orders import LOG, order, pause, rows
 from promises import assert_whole
 from world import World
@@ -125,24 +123,6 @@ async def test_after_a_failed_write_the_order_is_carried_out_and_told_once(scene
 
 
 # ---------------------------------------------------------------- at any step
-
-
-async def dies(_: World) -> None:
-    await die()
-
-
-async def disturbed(build, work, at: int, then) -> tuple[World, Countdown]:
-    """The world after `work` at whose `at`-th step `then` happened."""
-    world = await build()
-    world.steps.turn = turn = Countdown(at, partial(then, world))
-    with suppress(RetentionError, CrashError):
-        await work(world)
-    world.steps.turn = None
-    return world, turn
-
-
-def steps(build, work) -> range:
-    return range(1, asyncio.run(disturbed(build, work, 0, dies))[1].taken + 1)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from contextlib import suppress
 from functools import partial
 
 import pytest
-from disturbances import Countdown, CrashError, die, wander
+from disturbances import Countdown, CrashError, die, dies, wander
 from promises import assert_whole
 from test_gate_writes import ALL, CAUSE, build
 from world import World, outcomes
@@ -25,10 +25,6 @@ async def disturbed(at: int, then) -> tuple[World, Countdown]:
         world.errors.append(error)
     world.steps.turn = None
     return world, turn
-
-
-async def dies(_: World) -> None:
-    await die()
 
 
 async def recovers(world: World) -> None:

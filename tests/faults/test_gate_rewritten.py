@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from disturbances import Countdown, CrashError, die
+from disturbances import Countdown, CrashError, die, dies
 from promises import assert_whole
 from test_gate_races import _hold, recovers
 from test_hold_races import held, hold_message
@@ -47,10 +47,6 @@ async def build() -> World:
 async def holds(world: World) -> None:
     for category in ("operation-log", "homes"):
         await world.own["holds"].create(f"{category}.json", _hold(category))
-
-
-async def dies(_: World) -> None:
-    await die()
 
 
 async def dies_and_all_is_held(world: World) -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from uuid import UUID
 
 import pytest
-from disturbances import Countdown, CrashError, die, wander
+from disturbances import Countdown, CrashError, die, dies, wander
 from promises import assert_whole
 from test_gate_races import dies_twice, recovers
 from test_gate_writes import CAUSE, build
@@ -96,10 +96,6 @@ async def disturbed(target: dict, at: int, then) -> tuple[World, Witnessing]:
 
 async def nothing(_: World) -> None:
     pass
-
-
-async def dies(_: World) -> None:
-    await die()
 
 
 async def somebody_recovers(world: World) -> None:

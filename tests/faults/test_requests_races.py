@@ -4,7 +4,7 @@ import asyncio
 from functools import partial
 
 import pytest
-from disturbances import Countdown, CrashError, die, wander
+from disturbances import Countdown, CrashError, die, dies, wander
 from promises import assert_whole
 from world import World
 
@@ -56,10 +56,6 @@ async def disturbed(build, request: str, at: int, then) -> tuple[World, Countdow
 def steps(build, request: str) -> range:
     _, turn = asyncio.run(disturbed(build, request, 0, dies))
     return range(1, turn.taken + 1)
-
-
-async def dies(_: World) -> None:
-    await die()
 
 
 ALONE = steps(alone, "request")

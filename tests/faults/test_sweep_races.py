@@ -1,17 +1,12 @@
 """A planner or a worker dies at any step, or a rival runs to its end there: what expired goes, once, and is counted."""
 
-import asyncio
-from contextlib import suppress
-from functools import partial
-
 import pytest
-from disturbances import Countdown, CrashError, die
+from disturbances import dies, disturbed, steps
 from promises import assert_whole
 from test_sweep_writes import assert_runs_tell_the_truth, rows
 from world import World
 
 from shared import messages
-from shared.errors import RetentionError
 
 
 async def planned() -> World:
@@ -34,24 +29,6 @@ async def everything(world: World) -> None:
     await tick(world)
     await world.deliver("sweeps", "ledger")
     await tick(world)
-
-
-async def dies(_: World) -> None:
-    await die()
-
-
-async def disturbed(build, work, at: int, then) -> tuple[World, Countdown]:
-    """The world after `work` at whose `at`-th step `then` happened."""
-    world = await build()
-    world.steps.turn = turn = Countdown(at, partial(then, world))
-    with suppress(RetentionError, CrashError):
-        await work(world)
-    world.steps.turn = None
-    return world, turn
-
-
-def steps(build, work) -> range:
-    return range(1, asyncio.run(disturbed(build, work, 0, dies))[1].taken + 1)
 
 
 async def ended(world: World) -> None:
