@@ -65,6 +65,8 @@ def posture(
     if account is not None and account_env is not None:
         raise ConfigError("--account and --account-env name the account twice: give one")
     compared = _period(promise)
+    if account is None and account_env is None:
+        subscription = subscription or settings.config().text("AZURE_SUBSCRIPTION_ID")
     from shared.posture import wiring  # noqa: PLC0415 - the Azure SDKs take a second to import: only where they serve
 
     client_id = os.environ.get("AZURE_CLIENT_ID")
@@ -109,7 +111,7 @@ def _all(read_all: ReadAll, *, as_json: bool) -> None:
         )
         output.say()
         _show(found.findings)
-        output.say(_summary(found))
+        output.say(summary(found))
     if not found.fine:
         raise typer.Exit(output.Code.ATTENTION)
 
@@ -142,7 +144,8 @@ def _rule(verdict: Verdict) -> dict[str, Any]:
     return {**dataclasses.asdict(verdict), "adds": seconds, "no_end": verdict.adds == END}
 
 
-def _summary(found: Posture) -> str:
+def summary(found: Posture) -> str:
+    """The verdict on one line."""
     if found.fine:
         return "fine: what the stores are set to keeps every promise that is enforced"
     broken = sum(verdict.kind == "breaks" for verdict in found.verdicts)

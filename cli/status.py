@@ -6,17 +6,14 @@ import asyncio
 import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import output, settings
-from shared.holds import Holds
-from shared.journal import Journals
 from shared.overdue import Overdue
-from shared.standing import CategoryStatus, HoldStatus, Status, Waiting
-from shared.status import Gathering
+from shared.standing import CategoryStatus, DeadLetters, HoldStatus, Status, Waiting
 
 if TYPE_CHECKING:
     from shared.wiring import Product
@@ -47,22 +44,11 @@ def status(*, look: Look = False, as_json: output.Json = False) -> None:
 
 
 async def _gather(app: Product, *, look: bool) -> Status:
-    gathering = Gathering(
-        policy=app.policy,
-        runs=app.runs,
-        journals=Journals(objects=app.own("journals")),
-        requests=app.own("requests"),
-        parking=app.own("parking"),
-        holds=Holds(objects=app.own("holds")),
-        heartbeats=app.heartbeats,
-        ledger=app.ledger,
-        after=timedelta(seconds=app.config.number("RETENTION_RECOVER_AFTER")),
-    )
     if not look:
-        return await gathering.gather()
+        return await app.gathering.gather()
     taken = await app.overseer.look(datetime.now(UTC))
     counts = await asyncio.gather(*(app.dead_letters_of(queue) for queue in QUEUES))
-    return await gathering.gather(look=taken, dead=dict(zip(QUEUES, counts, strict=True)))
+    return await app.gathering.gather(look=taken, dead=dict(zip(QUEUES, counts, strict=True)))
 
 
 # ---------------------------------------------------------------- as JSON
@@ -70,7 +56,8 @@ async def _gather(app: Product, *, look: bool) -> Status:
 
 def _value(found: Status) -> dict[str, Any]:
     value = {each.name: getattr(found, each.name) for each in dataclasses.fields(found)}
-    value["look"] = found.look.model_dump() if found.look else None
+    for name in ("look", "posture"):
+        value[name] = value[name].model_dump() if value[name] else None
     for name in ("timers", "runs"):
         value[name] = [
             {
@@ -165,6 +152,7 @@ def _unfinished(each: CategoryStatus) -> str:
 
 def _lines(found: Status) -> Iterator[tuple[str, str]]:
     yield "looked", _looked(found)
+    yield "posture", _posture(found)
     late = [beat.name for beat in found.timers if beat.late]
     on_time = f"{len(found.timers) - len(late)} on time" if found.timers else "none has run yet"
     yield "timers", f"{on_time}, {len(late)} late: {', '.join(late)}" if late else on_time
@@ -182,8 +170,7 @@ def _lines(found: Status) -> Iterator[tuple[str, str]]:
     yield "requests", f"{'PAUSED; ' if found.requests.pause else ''}{requests}{oldest}"
     yield "parked", output.many(found.parked, "message") + (f", {found.dismissed} dismissed" if found.dismissed else "")
     if found.dead is not None:
-        counts = {queue: count for queue, count in found.dead.items() if count}
-        yield "dead letters", output.counts(counts) if counts else "none"
+        yield "dead letters", _dead(found.dead)
     for log in found.logs:
         sealed = f"{output.number(log.sealed)} sealed, {output.number(log.published)} published"
         yield f"log {log.year}", log.wrong or f"{output.many(log.size, 'entry')}, {sealed}"
@@ -210,6 +197,22 @@ def _looked(found: Status) -> str:
     unknown = [each.category for each in found.look.categories if each.error]
     told = f"{output.age(found.at - found.look.at)} ago: {len(late)} of {len(found.look.categories)} categories overdue"
     return told + (f", {len(unknown)} not known" if unknown else "")
+
+
+def _posture(found: Status) -> str:
+    if found.posture is None:
+        return "never looked at by the timer: `retention posture` does it now"
+    broken, unknown = len(found.posture.broken), found.posture.unknown
+    told = [f"{output.many(broken, 'promise')} broken"] if broken else []
+    told += [f"{output.many(unknown, 'finding')} of unknown settings"] if unknown else []
+    return f"{output.age(found.at - found.posture.at)} ago: {', '.join(told) or 'every promise is kept'}"
+
+
+def _dead(dead: Mapping[str, DeadLetters]) -> str:
+    if any(isinstance(count, str) for count in dead.values()):
+        return "not looked at: no right to receive; the platform's alert watches them"
+    counts = {queue: count for queue, count in dead.items() if isinstance(count, int) and count}
+    return output.counts(counts) if counts else "none"
 
 
 def _waiting(found: Status, each: Waiting) -> str:

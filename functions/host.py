@@ -1,4 +1,4 @@
-"""What every trigger needs: the settings, the one Product of this process, heartbeats, the parking of a bad message.
+"""What every trigger needs: settings, the one Product of this process, heartbeats, the parking of a bad message.
 
 Nothing is connected at import. A setting that is missing fails the invocation, which the host repeats: no message is
 parked for a fault of ours.
@@ -9,18 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import azure.functions as func
 
 from shared import messages
 from shared.config import Config, load
-from shared.errors import PermanentError
+from shared.errors import PermanentError, named
 from shared.wiring import Product, shared_product, utc_now
 
 log = logging.getLogger("retention.functions")
 PAUSE_SECONDS = 30  # before a dead letter comes again: its queue has no delivery limit, and no pause of its own
+PLACES = 8  # of a traceback, the last ones
 logging.getLogger("azure").setLevel(logging.WARNING)  # at INFO the SDKs log each URL, and with it records' names
 
 
@@ -35,11 +38,26 @@ async def product() -> Product:
 
 
 @asynccontextmanager
+async def told(function: str) -> AsyncIterator[None]:
+    """Log what fails a function, and where: a host that sends OpenTelemetry passes on no error of a worker's.
+
+    Not the traceback itself: its last line is the error's text, which may quote anything where the error is not ours.
+    """
+    try:
+        yield
+    except Exception as error:
+        places = [f"{Path(at.filename).name}:{at.lineno}" for at in traceback.extract_tb(error.__traceback__)]
+        log.error("function %s failed: %s, at %s", function, named(error), " < ".join(reversed(places[-PLACES:])))  # noqa: TRY400 - as above
+        raise
+
+
+@asynccontextmanager
 async def heartbeat(timer: str) -> AsyncIterator[Product]:
     """The Product for one firing of a timer, of which a heartbeat tells when it ends well."""
-    app = await product()
-    yield app
-    await app.heartbeats.timer(timer, utc_now())
+    async with told(timer):
+        app = await product()
+        yield app
+        await app.heartbeats.timer(timer, utc_now())
 
 
 @asynccontextmanager

@@ -8,7 +8,8 @@ from typing import List  # noqa: UP035 - the host accepts this spelling of a bat
 
 import azure.functions as func
 
-from functions.host import heartbeat, product
+from functions import telemetry
+from functions.host import heartbeat, product, told
 from shared.each import each
 from shared.ledger.log import append, logs, years
 from shared.ledger.publish import publish
@@ -28,6 +29,7 @@ RING_SECONDS = 30  # half the lock of queue `ledger`
     cardinality=func.Cardinality.MANY,
     data_type=func.DataType.BINARY,
 )
+@told("ledger_append")
 async def ledger_append(rings: List[func.ServiceBusMessage]) -> None:  # noqa: UP006 - as above
     """Append every settled journal. What the ring says does not matter: the journals themselves are read.
 
@@ -54,6 +56,7 @@ async def ledger_append(rings: List[func.ServiceBusMessage]) -> None:  # noqa: U
     cardinality=func.Cardinality.MANY,
     data_type=func.DataType.BINARY,
 )
+@told("ledger_dead")
 async def ledger_dead(rings: List[func.ServiceBusMessage]) -> None:  # noqa: UP006 - as above
     """Drop rings that failed ten times: the journals wait all the same, the watch rings again, and status tells it."""
     log.warning("%d rings of the doorbell were dead letters", len(rings))
@@ -69,10 +72,15 @@ async def ledger_seal(timer: func.TimerRequest) -> None:
 
 @bp.timer_trigger(arg_name="timer", schedule="20 * * * * *")
 async def ledger_publish(timer: func.TimerRequest) -> None:
-    """Every minute: send what was sealed to topic `audit`."""
+    """Every minute: send what was sealed to topic `audit`, and count it for monitoring."""
     del timer
-    async with heartbeat("ledger_publish") as app:
-        await each(await logs(app.ledger), lambda year: publish(app.ledger, year, app.topic()), log=log, say=_name)
+    async with heartbeat("ledger_publish") as app, telemetry.flushed():
+        await each(
+            await logs(app.ledger),
+            lambda year: publish(app.ledger, year, app.topic(), tell=telemetry.published),
+            log=log,
+            say=_name,
+        )
 
 
 @bp.timer_trigger(arg_name="timer", schedule="0 10 3 * * *")

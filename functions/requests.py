@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import azure.functions as func
 
-from functions.host import heartbeat, park, product, unhurried
+from functions.host import heartbeat, park, product, told, unhurried
 from shared import messages
 from shared.dead_letters import WORK
 from shared.errors import PermanentError
@@ -16,6 +16,7 @@ bp = func.Blueprint()
 @bp.service_bus_queue_trigger(
     arg_name="msg", connection="ServiceBus", queue_name="requests", data_type=func.DataType.BINARY
 )
+@told("requests_intake")
 async def requests_intake(msg: func.ServiceBusMessage) -> None:
     """Take one request in: recorded and forwarded, or recorded and parked."""
     await _take_in(msg)
@@ -24,6 +25,7 @@ async def requests_intake(msg: func.ServiceBusMessage) -> None:
 @bp.service_bus_queue_trigger(
     arg_name="msg", connection="ServiceBus", queue_name="requests/$deadletterqueue", data_type=func.DataType.BINARY
 )
+@told("requests_again")
 async def requests_again(msg: func.ServiceBusMessage) -> None:
     """Take a request in that `requests_intake` failed to take in ten times, again and again until it is recorded."""
     async with unhurried():
@@ -45,6 +47,7 @@ async def _take_in(msg: func.ServiceBusMessage) -> None:
     is_sessions_enabled=True,
     data_type=func.DataType.BINARY,
 )
+@told("requests_work")
 async def requests_work(msg: func.ServiceBusMessage) -> None:
     """Work on one request, one worker per person or home; what does not fit the time budget goes on in another."""
     app = await product()
@@ -63,6 +66,7 @@ async def requests_work(msg: func.ServiceBusMessage) -> None:
     queue_name="requests-work/$deadletterqueue",  # it has no sessions
     data_type=func.DataType.BINARY,
 )
+@told("work_dead")
 async def work_dead(msg: func.ServiceBusMessage) -> None:
     """Park the message of a request whose worker failed ten times, unless the request is finished meanwhile."""
     async with unhurried():

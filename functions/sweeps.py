@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import azure.functions as func
 
-from functions.host import heartbeat, park, product, unhurried
+from functions.host import heartbeat, park, product, told, unhurried
 from shared import messages
 from shared.dead_letters import SWEEPS
 from shared.errors import PermanentError
@@ -24,6 +24,7 @@ async def planner(timer: func.TimerRequest) -> None:
 @bp.service_bus_queue_trigger(
     arg_name="msg", connection="ServiceBus", queue_name="sweeps", data_type=func.DataType.BINARY
 )
+@told("sweep")
 async def sweep(msg: func.ServiceBusMessage) -> None:
     """Sweep one slice, or as much of it as the time budget allows. An exception has the message redelivered."""
     app = await product()
@@ -39,6 +40,7 @@ async def sweep(msg: func.ServiceBusMessage) -> None:
 @bp.service_bus_queue_trigger(
     arg_name="msg", connection="ServiceBus", queue_name="sweeps/$deadletterqueue", data_type=func.DataType.BINARY
 )
+@told("sweeps_dead")
 async def sweeps_dead(msg: func.ServiceBusMessage) -> None:
     """Park the message of a slice whose worker failed ten times, unless the slice is done meanwhile."""
     async with unhurried():

@@ -1,4 +1,4 @@
-"""The watch's timers: recovery of what a crash or a lost message left behind, and the look at what is overdue."""
+"""The watch's timers: recovery of what a crash or a lost message left behind, and looks at how everything stands."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import logging
 
 import azure.functions as func
 
+from functions import telemetry
 from functions.host import heartbeat
 from shared.each import each
+from shared.metrics import of_status
 from shared.wiring import utc_now
 
 bp = func.Blueprint()
@@ -38,3 +40,20 @@ async def watch_overdue(timer: func.TimerRequest) -> None:
     del timer
     async with heartbeat("watch_overdue") as app:
         await app.overseer.watch(utc_now())
+
+
+@bp.timer_trigger(arg_name="timer", schedule="55 */5 * * * *")
+async def watch_metrics(timer: func.TimerRequest) -> None:
+    """Every five minutes: tell monitoring how everything stands, where there is monitoring."""
+    del timer
+    async with heartbeat("watch_metrics") as app, telemetry.flushed():
+        if telemetry.is_on():
+            telemetry.record(of_status(await app.gathering.gather(), after=app.gathering.after))
+
+
+@bp.timer_trigger(arg_name="timer", schedule="40 */15 * * * *")
+async def watch_posture(timer: func.TimerRequest) -> None:
+    """Every 15 minutes: ask the stores for their settings, where the last look is a day old or found something."""
+    del timer
+    async with heartbeat("watch_posture") as app:
+        await app.posture.watch(utc_now())

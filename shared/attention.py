@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from shared.overdue import said
+from shared.posture.watch import said as said_of_posture
 from shared.standing import SHOWN, Attention, CategoryStatus, Status
 
 SOON = timedelta(days=7)
@@ -23,6 +24,7 @@ def attention(found: Status, *, after: timedelta) -> list[Attention]:
         *_holds(found, after),
         *_timers(found),
         *_journals(found, after),
+        *_posture(found),
     ]
 
 
@@ -78,13 +80,12 @@ def _parked(found: Status) -> Iterator[Attention]:
     for queue, count in (found.dead or {}).items():
         if count is None:
             yield Attention(text=f"the dead letters of queue {queue} are not known: no answer", see="dead-letters")
-        elif count:
+        elif isinstance(count, int) and count:  # who may not look is told so, and asked for nothing
             text = f"queue {queue} has {count} dead letters: does the function for them run?"
             yield Attention(text=text, see="dead-letters")
 
 
 def _categories(found: Status, after: timedelta) -> Iterator[Attention]:
-    late = {beat.name: beat for beat in found.runs if beat.late}
     for each in found.categories:
         if each.approval == "waiting":
             more = f"more than its cap of {each.cap}"
@@ -94,18 +95,18 @@ def _categories(found: Status, after: timedelta) -> Iterator[Attention]:
             since = f"{each.pause.since:%Y-%m-%d %H:%M}Z"
             text = f"{each.category}: paused since {since}: `retention resume {each.category} --by WHO`"
             yield Attention(text=text, see="paused", category=each.category)
-        if each.approval == "waiting" or each.pause is not None:
-            continue
-        if _is_overdue(each, found, after):
-            text = f"{each.category}: the next run is overdue: does the planner run, do its slices end?"
-            yield Attention(text=text, see="late-run", category=each.category)
-        elif beat := late.get(each.category):
-            text = f"{each.category}: no run has finished for {_span(beat.age)}: do its slices end?"
-            yield Attention(text=text, see="late-run", category=each.category)
+        if late := late_run(each, found, after):
+            yield Attention(text=f"{each.category}: {late}", see="late-run", category=each.category)
 
 
-def _is_overdue(each: CategoryStatus, found: Status, after: timedelta) -> bool:
-    return each.next_due is not None and each.next_due + after <= found.at
+def late_run(each: CategoryStatus, found: Status, after: timedelta) -> str:
+    """How a category's run is late, "" where it is not: what waits for approval, or is paused, is not late."""
+    if each.approval == "waiting" or each.pause is not None:
+        return ""
+    if each.next_due is not None and each.next_due + after <= found.at:
+        return "the next run is overdue: does the planner run, do its slices end?"
+    waited = [beat.age for beat in found.runs if beat.name == each.category and beat.late]
+    return f"no run has finished for {_span(waited[0])}: do its slices end?" if waited else ""
 
 
 def _holds(found: Status, after: timedelta) -> Iterator[Attention]:
@@ -150,6 +151,20 @@ def _journals(found: Status, after: timedelta) -> Iterator[Attention]:
     for log in found.logs:
         if log.wrong:
             yield Attention(text=f"log {log.year}: {log.wrong}", see="ledger")
+
+
+def _posture(found: Status) -> Iterator[Attention]:
+    if found.posture is None:
+        return
+    broken = found.posture.broken
+    for each in broken[:SHOWN]:
+        yield Attention(text=said_of_posture(each), see="posture")
+    if broken[SHOWN:]:
+        text = f"more rules whose promise the stores' settings break: {len(broken) - SHOWN} (`retention posture`)"
+        yield Attention(text=text, see="posture")
+    if found.posture.unknown:
+        text = f"settings of the stores are unknown ({found.posture.unknown} findings): `retention posture` names them"
+        yield Attention(text=text, see="posture")
 
 
 def _span(age: timedelta) -> str:

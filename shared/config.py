@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from shared.errors import ConfigError
@@ -85,6 +85,11 @@ SETTINGS = (
         default="",
         roles=(),
         meaning="the published verifier keys that `audit verify` trusts",
+    ),
+    Setting(
+        name="AZURE_SUBSCRIPTION_ID",
+        default="",
+        meaning="subscription of the accounts: the management API tells settings that posture needs",
     ),
     Setting(name="RETENTION_CONCURRENCY", default="8", meaning="calls at once within one unit of work, 1 to 256"),
     Setting(name="RETENTION_UNIT", default="1000", meaning="records in one journal, 1 to 1000"),
@@ -199,16 +204,27 @@ class Config:
 
 
 def load(environment: Mapping[str, str], settings_file: Path | None = None) -> Config:
-    """Read the environment, over the `Values` of a settings file in the Functions format if one is given.
+    """Read the environment, over a settings file if one is given.
 
-    Raises ConfigError that names the file when it cannot be read.
+    The file is in the Functions format (its `Values` count), or holds a deployment's values: one JSON object of texts,
+    as `azd env get-values --output json` prints it. Raises ConfigError that names the file when it cannot be read.
     """
     values: dict[str, str] = {}
     if settings_file is not None:
         try:
-            values.update({k: str(v) for k, v in json.loads(settings_file.read_text())["Values"].items()})
+            values.update({k: str(v) for k, v in _of_file(json.loads(settings_file.read_text())).items()})
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ConfigError(f"{settings_file}: no settings file: it needs an object Values ({error})") from None
+            wanted = "it needs an object Values, or what `azd env get-values --output json` prints"
+            raise ConfigError(f"{settings_file}: no settings file: {wanted} ({error})") from None
     names = {s.name for s in SETTINGS}
     values.update({k: v for k, v in environment.items() if k.split("__")[0] in names or k == "AZURE_CLIENT_ID"})
     return Config(values=values)
+
+
+def _of_file(found: Any) -> Mapping[str, Any]:
+    """The values in a settings file's JSON. Raises KeyError, TypeError or AttributeError for another document."""
+    names = {s.name for s in SETTINGS}
+    deployed = "Values" not in found and all(isinstance(each, str) for each in found.values())
+    if deployed and any(name.split("__")[0] in names for name in found):
+        return dict(found)
+    return {**found["Values"]}

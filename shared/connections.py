@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from azure.core.exceptions import AzureError
 from azure.cosmos.aio import CosmosClient
@@ -118,7 +118,7 @@ class Connections:
             self._senders[TOPIC] = BusSender(self.bus, topic=TOPIC, content_type=kind)
         return self._senders[TOPIC]
 
-    async def dead_letters_of(self, queue: str) -> int | None:
+    async def dead_letters_of(self, queue: str) -> int | Literal["no right to receive"] | None:
         """How many dead letters a queue has, up to a hundred; None where Service Bus gives no answer."""
         return await dead_letters(self.bus, queue, most=100)
 

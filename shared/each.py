@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
-from shared.errors import IntegrityError, RetentionError
+from shared.errors import IntegrityError, named
 
 T = TypeVar("T")
 
@@ -25,9 +25,9 @@ async def each(
             await step(item)
         except Exception as error:  # noqa: BLE001 - raised below, after the other items
             failed.append(error)
-            why = f"{type(error).__name__}: {error}" if isinstance(error, RetentionError) else type(error).__name__
+            why = named(error)
             if isinstance(error, IntegrityError):
-                log.error("ALARM %s: %s", say(item), why)  # noqa: TRY400 - raised below: the host logs its traceback
+                log.error("ALARM %s: %s", say(item), why)  # noqa: TRY400 - raised below, and logged where it ends
             else:
                 log.warning("%s failed: %s", say(item), why)
     if failed:

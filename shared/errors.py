@@ -12,6 +12,11 @@ class RetentionError(Exception):
     """Base of everything this product raises on purpose."""
 
 
+def named(error: BaseException) -> str:
+    """The error's kind, with its text where it is one of ours: the text of another may quote anything."""
+    return f"{type(error).__name__}: {error}" if isinstance(error, RetentionError) else type(error).__name__
+
+
 class TransientError(RetentionError):
     """The same call may succeed later: no answer, throttled, access refused, a store or the broker away.
 

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from pydantic import AwareDatetime
 
 from shared.documents import Form, read, write
-from shared.errors import ChangedError, ExistsError, RetentionError
+from shared.errors import ChangedError, ExistsError, named
 from shared.holds import Hold, HoldKind, Holds
 from shared.model import Locator, Record, SweepCause
 from shared.plan import swept_rules
@@ -115,10 +115,7 @@ class Overseer:
         except TimeoutError:
             error = f"no answer within {SECONDS:.0f} s"
         except Exception as failed:  # noqa: BLE001 - it is told, and the other categories still have their turn
-            # Of an error that is not ours only the kind is said: its text may quote anything.
-            error = (
-                f"{type(failed).__name__}: {failed}" if isinstance(failed, RetentionError) else type(failed).__name__
-            )
+            error = named(failed)
         if not error and not tally.more and len(tally.held) >= LOOKED_AT:
             error = f"broken off after {LOOKED_AT} records that are held"
         return Overdue(

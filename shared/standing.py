@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Literal
 
 from shared.liveness import Beat
 from shared.overdue import Look
+from shared.posture.watch import PostureLook
 
 SHOWN = 5
 """Requests and messages that need a person are named up to this number, and counted beyond it."""
@@ -15,6 +17,9 @@ CLOSES_WITHIN = timedelta(days=1)
 """A request that is done closes within this time of the one at which its last copies are to be gone."""
 ENDLESS_AFTER = timedelta(days=60)
 """A request that is done and has no such time needs a person once its answer was due this long ago."""
+
+DeadLetters = int | Literal["no right to receive"] | None
+"""How many dead letters a queue has: None without an answer, the text where the identity may not look."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,9 +182,9 @@ class Attention:
 class Status:
     """Everything, as of the store's clock.
 
-    `look` is the last look at what is overdue, None before the first; `timers` and `runs` are the heartbeats of timers
-    and of categories' runs, none before the first of all. `parked` messages wait, `dismissed` ones do not; `dead`
-    counts dead letters by queue (None: no answer), where they were counted.
+    `look` is the last look at what is overdue, `posture` the last at the stores' settings, None before the first;
+    `timers` and `runs` are the heartbeats of timers and of categories' runs, none before the first of all. `parked`
+    messages wait, `dismissed` ones do not; `dead` counts dead letters by queue, where they were counted.
     """
 
     at: datetime
@@ -195,6 +200,7 @@ class Status:
     parked: int
     dismissed: int
     latest_parked: Sequence[Parked]
-    dead: Mapping[str, int | None] | None
+    dead: Mapping[str, DeadLetters] | None
     logs: Sequence[LogStatus]
+    posture: PostureLook | None = None
     attention: Sequence[Attention] = ()

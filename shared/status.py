@@ -28,12 +28,14 @@ from shared.parking import ParkedMessage, entries
 from shared.plan import swept_rules, total
 from shared.policy import Category, Policy
 from shared.policy_terms import Follows, OwnStore
+from shared.posture.watch import last_posture
 from shared.requests.documents import OPEN, State
 from shared.runs import ERASURES, Runs, SliceProgress
 from shared.standing import (
     SHOWN,
     CategoryStatus,
     Closing,
+    DeadLetters,
     Due,
     HoldStatus,
     LogStatus,
@@ -61,7 +63,7 @@ class Gathering:
     ledger: Ledger
     after: timedelta
 
-    async def gather(self, *, look: Look | None = None, dead: Mapping[str, int | None] | None = None) -> Status:
+    async def gather(self, *, look: Look | None = None, dead: Mapping[str, DeadLetters] | None = None) -> Status:
         """Read all of it, side by side. Raises TransientError that names the store without an answer.
 
         `look` is a look at what is overdue that was taken just now, else the last one is read; `dead` are the numbers
@@ -77,10 +79,11 @@ class Gathering:
             self._requests(at),
             self._parked(),
         )
-        holds, pulse, last, logs = await asyncio.gather(
+        holds, pulse, last, posture, logs = await asyncio.gather(
             self._holds(at),
             self.heartbeats.read(at, categories=cadences),
             last_look(self.heartbeats.objects),
+            last_posture(self.heartbeats.objects),
             self._logs(),
         )
         found = Status(
@@ -99,6 +102,7 @@ class Gathering:
             latest_parked=latest_parked,
             dead=dead,
             logs=logs,
+            posture=posture,
         )
         return replace(found, attention=attention(found, after=self.after))
 

@@ -26,6 +26,8 @@ from shared.overdue import Overseer
 from shared.parking import Parking
 from shared.plan import Caps
 from shared.planner import Planner
+from shared.posture.watch import PostureWatch
+from shared.posture.wiring import management, read_stores
 from shared.requests.close import Closer
 from shared.requests.decide import Decisions
 from shared.requests.documents import Requests
@@ -36,6 +38,7 @@ from shared.requests.register import Register
 from shared.requests.replay import Replays
 from shared.requests.work import Tools
 from shared.runs import Runs
+from shared.status import Gathering
 from shared.sweep import Sweeps
 from shared.watch import Watch
 
@@ -150,6 +153,32 @@ class Product(Connections):
             holds=Holds(objects=self.own("holds")),
             heartbeats=self.own("heartbeats"),
             concurrency=self.config.number("RETENTION_CONCURRENCY"),
+        )
+
+    @cached_property
+    def posture(self) -> PostureWatch:
+        """The daily look at what the stores' settings make of each promise."""
+        subscription = self.config.text("AZURE_SUBSCRIPTION_ID")
+        asked = management(subscription, None, None, client_id=self.config.values.get("AZURE_CLIENT_ID"))
+        return PostureWatch(
+            policy=self.policy,
+            stores=lambda: read_stores(self, management=asked),
+            heartbeats=self.own("heartbeats"),
+        )
+
+    @cached_property
+    def gathering(self) -> Gathering:
+        """How everything stands."""
+        return Gathering(
+            policy=self.policy,
+            runs=self.runs,
+            journals=Journals(objects=self.own("journals")),
+            requests=self.own("requests"),
+            parking=self.own("parking"),
+            holds=Holds(objects=self.own("holds")),
+            heartbeats=self.heartbeats,
+            ledger=self.ledger,
+            after=timedelta(seconds=self.config.number("RETENTION_RECOVER_AFTER")),
         )
 
     @cached_property

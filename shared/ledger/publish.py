@@ -7,8 +7,8 @@ index it has seen knows a repeat from news, and a gap from silence.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from shared.audit import canonical, parse_event
 from shared.errors import ChangedError, ExistsError, IntegrityError, TransientError
@@ -28,7 +28,11 @@ class Topic(Protocol):
         """Send one message. Raises TransientError when no answer says that it was taken."""
 
 
-async def publish(ledger: Ledger, year: str, topic: Topic) -> int:
+Tell = Callable[[Sequence[Mapping[str, Any]]], object]
+"""Is told of the events of each batch, once the cursor stands behind it: never twice of one, and of none in a crash."""
+
+
+async def publish(ledger: Ledger, year: str, topic: Topic, *, tell: Tell | None = None) -> int:
     """Send what was sealed since the cursor; return the number of events sent.
 
     1. Read the cursor, then the checkpoint: it can only be ahead.
@@ -48,10 +52,12 @@ async def publish(ledger: Ledger, year: str, topic: Topic) -> int:
         if first > size:
             raise IntegrityError("the publisher's cursor is ahead of the checkpoint: one of the two was set back")
         try:
-            async for batch, end in _batches(ledger, year, first, size):
+            async for events, batch, end in _batches(ledger, year, first, size):
                 await topic.send(batch, message_id=f"{year}-{first}-{end}")
                 etag = await _move(ledger, year, end, etag)
                 sent, first = sent + end - first, end
+                if tell is not None:
+                    tell(events)
         except (ChangedError, ExistsError):
             continue  # another publisher is at it: go on from where it is
         return sent
@@ -85,21 +91,27 @@ async def _move(ledger: Ledger, year: str, end: int, etag: str | None) -> str:
     return await ledger.state.replace(_cursor_name(year), data, etag=etag)
 
 
-async def _batches(ledger: Ledger, year: str, start: int, size: int) -> AsyncIterator[tuple[bytes, int]]:
-    """Yield (message body, index after its last event). An event alone always fits: it has at most 8 KB."""
+_Batch = tuple[Sequence[Mapping[str, Any]], bytes, int]
+
+
+async def _batches(ledger: Ledger, year: str, start: int, size: int) -> AsyncIterator[_Batch]:
+    """Yield (events, message body, index after the last). An event alone always fits: it has at most 8 KB."""
     origin = ledger.origin_of(year)
+    events: list[Mapping[str, Any]] = []
     held, held_bytes, end = list[bytes](), 2, start  # the two brackets
     async for first, texts in bundles(Live(ledger=ledger, year=year), size, start=start):
         for index, text in enumerate(texts, start=first):
-            event = canonical({**parse_event(text), "logindex": index, "logorigin": origin})
+            parsed = parse_event(text)
+            event = canonical({**parsed, "logindex": index, "logorigin": origin})
             if held and held_bytes + len(event) + 1 > BATCH_BYTES:
-                yield _array(held), end
-                held, held_bytes = [], 2
+                yield events, _array(held), end
+                events, held, held_bytes = [], [], 2
+            events.append(parsed)
             held.append(event)
             held_bytes += len(event) + 1  # its comma
             end = index + 1
     if held:
-        yield _array(held), end
+        yield events, _array(held), end
 
 
 def _array(events: list[bytes]) -> bytes:

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from azure.cosmos.aio import DatabaseProxy
 from azure.storage.blob.aio import BlobServiceClient
 
+from shared.config import Config
+from shared.connections import Connections
 from shared.errors import ConfigError
 from shared.policy import Policy
 from shared.posture import read_blob, read_cosmos
@@ -21,6 +23,9 @@ from shared.posture.management import Management
 from shared.posture.settings import Account, BlobAccount
 from shared.posture.worst_case import place
 from shared.stores.blob import retry_policy
+
+LOOK = 5_000
+"""Entries that are listed for versions, in each container."""
 
 _NAME = re.compile(r"[a-z0-9]{3,24}")
 _LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -78,6 +83,27 @@ async def read_all(
         elif (service := blobs(setting)) is not None:
             read[setting] = await read_blob.read_account(service, setting, list(containers), management, look=look)
     return read
+
+
+async def read_stores(app: Connections, *, management: Management | None, look: int = LOOK) -> dict[str, Account]:
+    """The same of the stores that the settings connect. Raises TransientError."""
+    cosmos: Any = app.stores.get("cosmos/main")
+    return await read_all(
+        app.policy,
+        blobs=lambda setting: app.blobs(setting) if app.config.has(setting) else None,
+        database=cosmos.database if cosmos is not None else None,
+        cosmos_endpoint=_endpoint(app.config),
+        management=management,
+        look=look,
+    )
+
+
+def _endpoint(config: Config) -> str:
+    if not config.has("COSMOS_MAIN"):
+        return ""
+    how, where = config.connection("COSMOS_MAIN", "accountEndpoint")
+    fields = dict(part.partition("=")[::2] for part in where.split(";"))
+    return where if how == "identity" else fields.get("AccountEndpoint", "")
 
 
 def _signed_in(where: str, stack: AsyncExitStack) -> BlobServiceClient:

@@ -1,22 +1,27 @@
 """Queues and the topic on Azure Service Bus: one sender each, opened at first use and kept (opening costs a second).
 
-Dead letters are counted by peeking at them, which needs the right to listen, and takes and changes nothing.
+Dead letters are counted by peeking at them, which needs the right to receive, and takes and changes nothing. On Azure
+people may send only: they are told so, and the platform's own metric counts for them.
 """
 
 from __future__ import annotations
 
 import asyncio
+from typing import Literal
 
 from azure.core.exceptions import AzureError
 from azure.servicebus import ServiceBusMessage, ServiceBusSubQueue
 from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
+from azure.servicebus.exceptions import ServiceBusAuthorizationError
 
 from shared.errors import TransientError
 
 SECONDS = 30
 
 
-async def dead_letters(client: ServiceBusClient, queue: str, *, most: int) -> int | None:
+async def dead_letters(
+    client: ServiceBusClient, queue: str, *, most: int
+) -> int | Literal["no right to receive"] | None:
     """How many dead letters a queue has, counted up to `most`; None where Service Bus gives no answer."""
     try:
         async with (
@@ -24,6 +29,8 @@ async def dead_letters(client: ServiceBusClient, queue: str, *, most: int) -> in
             client.get_queue_receiver(queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER) as receiver,
         ):
             return len(await receiver.peek_messages(max_message_count=most))
+    except ServiceBusAuthorizationError:
+        return "no right to receive"
     except (AzureError, OSError):  # a TimeoutError is an OSError
         return None
 

@@ -19,6 +19,7 @@ from shared.holds import Hold, InForce
 from shared.liveness import TIMERS
 from shared.overdue import NAME, Look, Overdue
 from shared.policy_terms import OwnStore
+from shared.posture.watch import Broken, PostureLook
 from shared.requests.documents import State
 from shared.runs import Current, Pause, PlannedSlice, RunDocument, SliceProgress
 from shared.standing import SHOWN, HoldStatus, Parked, PendingHold, Status
@@ -295,6 +296,31 @@ async def test_dead_letters_that_were_counted_need_attention_and_so_do_those_tha
         "queue sweeps has 2 dead letters: does the function for them run?",
         "the dead letters of queue ledger are not known: no answer",
     ]
+
+
+async def test_who_may_not_receive_is_told_so_and_asked_for_nothing(
+    office: Office, shown: Callable[..., tuple[int, str]]
+) -> None:
+    found = await office.gather(dead=dict.fromkeys(("requests", "sweeps"), "no right to receive"))
+    code, screen = shown(found)
+    assert code == output.Code.FINE
+    assert "dead letters not looked at: no right to receive; the platform's alert watches them\n" in screen
+    assert json.loads(shown(found, as_json=True)[1])["dead"]["sweeps"] == "no right to receive"
+
+
+async def test_the_last_look_at_posture_is_on_the_screen_and_in_the_document(
+    office: Office, shown: Callable[..., tuple[int, str]]
+) -> None:
+    _, screen = shown(await office.gather())
+    assert "posture      never looked at by the timer: `retention posture` does it now\n" in screen
+    broken = Broken(rule="r", promised="P7D", really="14 d")
+    look = PostureLook(at=START - timedelta(hours=3), broken=(broken,), unknown=2)
+    await office.heartbeats.objects.create("posture.json", look.model_dump_json().encode())
+    code, screen = shown(await office.gather())
+    assert code == output.Code.ATTENTION
+    assert "posture      3 h ago: 1 promise broken, 2 findings of unknown settings\n" in screen
+    document = json.loads(shown(await office.gather(), as_json=True)[1])
+    assert document["posture"]["broken"][0]["rule"] == "r"
 
 
 async def test_a_log_is_told_in_entries_committed_sealed_and_published(office: Office) -> None:

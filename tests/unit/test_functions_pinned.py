@@ -53,6 +53,8 @@ PIPELINE = {
     "watch_journals": timer("30 * * * * *"),
     "watch_requests": timer("45 */5 * * * *"),
     "watch_overdue": timer("50 */15 * * * *"),
+    "watch_metrics": timer("55 */5 * * * *"),
+    "watch_posture": timer("40 */15 * * * *"),
 }
 LEDGER = {
     "ledger_append": queue("ledger", cardinality="MANY"),
@@ -145,3 +147,15 @@ def test_each_timer_leaves_its_heartbeat_when_all_that_it_does_has_succeeded() -
                 assert isinstance(last, ast.AsyncWith), f"{function.name} does something outside of its heartbeat"
                 beating[function.name] = ast.unparse(last.items[0].context_expr)
     assert beating == {name: f"heartbeat('{name}')" for name in TIMERS}
+
+
+def test_what_fails_a_function_is_logged_under_the_function_s_own_name() -> None:
+    """With OpenTelemetry on, the host passes on no error of the worker's: nobody would see it."""
+    told = {}
+    for path in (ROOT / "functions").glob("*.py"):
+        for function in ast.parse(path.read_text()).body:
+            if isinstance(function, ast.AsyncFunctionDef):
+                names = [ast.unparse(each) for each in function.decorator_list]
+                if any("service_bus_queue_trigger" in name for name in names):
+                    told[function.name] = names[-1]
+    assert told == {name: f"told('{name}')" for name, found in ROLES["all"].items() if "queueName" in found}

@@ -120,9 +120,10 @@ def test_doors_reach_the_stores_by_the_wiring_alone(door: str) -> None:
         assert IMPORTS[module] & ADAPTERS == set(), module
 
 
-def test_functions_import_the_hosts_sdk_and_no_other_of_azure() -> None:
+def test_functions_import_the_hosts_sdk_and_telemetry_its_own_and_no_other_of_azure() -> None:
+    sends = {"functions.telemetry": {"azure.identity", "azure.monitor.opentelemetry"}}
     for module in _of(set(FILES), "functions"):
-        assert _of(IMPORTS[module], "azure") <= {"azure.functions"}, module
+        assert _of(IMPORTS[module], "azure") <= {"azure.functions", *sends.get(module, ())}, module
 
 
 @pytest.mark.parametrize("module", sorted(PURE))

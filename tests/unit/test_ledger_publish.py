@@ -77,6 +77,30 @@ async def test_a_publisher_that_others_overtake_goes_on_from_their_cursor():
     assert len(world.topic.sent) == 1
 
 
+async def test_each_event_is_told_once_after_its_batch_and_one_that_was_overtaken_tells_nothing():
+    world, told = World(), []
+    await sealed(world, "x", [event("x", n, note="x" * 7_900) for n in range(100)])
+    assert await publish(world.ledger, YEAR, world.topic, tell=told.extend) == 100
+    assert [each["id"] for each in told] == [f"x/{n}" for n in range(100)]
+    await sealed(world, "y", [event("y", 0)])
+
+    class Overtaken:
+        async def send(self, batch, *, message_id):
+            await publish(world.ledger, YEAR, world.topic, tell=told.extend)
+
+    await publish(world.ledger, YEAR, Overtaken(), tell=told.extend)
+    assert [each["id"] for each in told[100:]] == ["y/0"]
+
+
+async def test_what_was_not_sent_is_not_told():
+    world, told = World(), []
+    await sealed(world, "x", [event("x", 0)])
+    world.topic.fail = "unapplied"
+    with pytest.raises(TransientError):
+        await publish(world.ledger, YEAR, world.topic, tell=told.extend)
+    assert told == []
+
+
 async def test_a_publisher_that_is_always_overtaken_gives_up_for_now():
     world = World()
     await sealed(world, "x", [event("x", n, note="x" * 7_900) for n in range(100)])

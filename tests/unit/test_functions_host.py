@@ -1,0 +1,44 @@
+"""What the functions tell of a failure: which function, the kind of error and where; its text only if it is ours."""
+
+import logging
+from typing import NoReturn
+
+import pytest
+
+from functions.host import told
+from shared.errors import TransientError
+
+
+@told("a_function")
+async def fail(error: Exception) -> NoReturn:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (TransientError("Service Bus: ServiceBusError"), "TransientError: Service Bus: ServiceBusError"),
+        (ValueError("kari.nordmann@example.test"), "ValueError"),
+    ],
+)
+async def test_a_failure_is_logged_with_its_place_and_raised_for_the_host(
+    error: Exception, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO), pytest.raises(type(error)):
+        await fail(error)
+    [record] = caplog.records
+    assert record.message.startswith(f"function a_function failed: {text}, at test_functions_host.py:")
+    assert record.levelno == logging.ERROR
+    assert "kari" not in caplog.text
+
+
+async def test_what_succeeds_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        async with told("a_function"):
+            pass
+    assert caplog.records == []
+
+
+def test_the_host_sees_the_function_as_it_was_written() -> None:
+    assert fail.__name__ == "fail"
+    assert fail.__wrapped__.__annotations__ == {"error": Exception, "return": NoReturn}
