@@ -211,6 +211,15 @@ async def _live(product: Product, year: str | None, work: Callable[[_Log], Await
     return done
 
 
+async def check_live(product: Product, year: str | None) -> Report:
+    """Check the live log of a year, or the latest, as `verify` does. Raises ConfigError where there is none."""
+
+    async def check(log: _Log) -> Report:
+        return await verify(log.source, *_verifiers(log, None))
+
+    return await _live(product, year, check)
+
+
 def _verifiers(log: _Log, given: str | None) -> Sequence[Verifier]:
     """The keys to trust: more than one where the log's key was changed.
 

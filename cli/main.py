@@ -14,13 +14,14 @@ from typing import Annotated
 
 import typer
 
-from cli import audit, control, hold, output, parking, policy, posture, request, settings, status, sweeps
+from cli import audit, control, hold, key, output, parking, policy, posture, request, settings, smoke, status, sweeps
 from shared.errors import IntegrityError, RetentionError, TransientError
 
 HELP = (
     "Retention periods and erasure requests, carried out by the functions and proven by the audit log.\n\n"
     "Nobody deletes from here: people look, and send messages. Settings are the functions' own: the environment, over "
-    "the file of --settings, else over local.settings.json in the current folder if it is there."
+    "the file of --settings, else over local.settings.json in the current folder if it is there. Of a deployment: "
+    "`azd env get-values --output json > FILE`, then --settings FILE."
 )
 EPILOG = """
 Exit codes of all commands; the --help of each says what they mean there:
@@ -54,7 +55,9 @@ app.add_typer(hold.app, name="hold")
 app.command()(status.status)
 app.add_typer(parking.app, name="parking")
 app.command()(posture.posture)
+app.command()(smoke.smoke)
 app.add_typer(audit.app, name="audit")
+audit.app.command()(key.key)
 app.add_typer(policy.app, name="policy")
 
 

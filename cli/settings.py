@@ -1,7 +1,8 @@
 """The settings as every command reads them: the same as the functions', by the same names.
 
-The environment goes over a settings file in the Functions format: the one that --settings or RETENTION_SETTINGS names,
-else `local.settings.json` in the current folder, if it is there.
+The environment goes over a settings file: the one that --settings or RETENTION_SETTINGS names, else
+`local.settings.json` in the current folder, if it is there. It is in the Functions format, or holds the values of a
+deployment, whose outputs have the settings' own names: `azd env get-values --output json > FILE`.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """The synthetic person of the smoke test, invented from the policy, and their records: created, and looked for again.
 
 A user with an address under example.invalid (RFC 2606), a home of theirs and a picture of it, where the policy has such
-categories: it says which containers they are in and which properties tell whose they are. All ids are random. Nothing is
-deleted here: should the erasure never come, the policy's own sweep of users takes them a day later.
+categories: it says which containers they are in, and which properties tell whose they are. All ids are random. Nothing
+is deleted from here: should the erasure never come, the policy's own sweep of users takes them a day later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -67,13 +67,13 @@ def invent(policy: Policy, now: datetime) -> Person:
         raise ConfigError(f"the policy has no enforced category of users in Cosmos DB that can be erased: {LEAVE_OUT}")
     user, home = f"{_WORD}-{uuid4()}", f"{_WORD}-{uuid4()}"
     due = _due(people, now + GRACE)
-    body = {**_owned(people, ScopeKind.PERSON, user), people.identifies.email: f"{user}@example.invalid"} | due
+    body = _owned(people, people.store, ScopeKind.PERSON, user)
+    body |= {people.identifies.email: f"{user}@example.invalid", **due}
     records = [Invented(category=people.id, store=people.store, key=user, body=body)]
     shared = shared_category(policy)
     if shared is not None and isinstance(shared.store, CosmosStore):
-        members = shared.find[ScopeKind.PERSON]
-        body = _owned(shared, ScopeKind.HOME, home)
-        body |= {members.field: [user]} if isinstance(members, Member) else {}
+        body = _owned(shared, shared.store, ScopeKind.HOME, home)
+        body |= {each.field: [user] for each in shared.find.values() if isinstance(each, Member)}
         records.append(Invented(category=shared.id, store=shared.store, key=home, body=body))
         records += _picture(policy, ScopeKind.HOME, home, now - TOUCH)
     else:
@@ -81,13 +81,12 @@ def invent(policy: Policy, now: datetime) -> Person:
     return Person(user_id=user, records=tuple(records), due=now + GRACE if due else None)
 
 
-def _owned(category: Category, kind: ScopeKind, scope_id: str) -> dict[str, Any]:
+def _owned(category: Category, store: CosmosStore, kind: ScopeKind, scope_id: str) -> dict[str, Any]:
     """An item of the scope's, by the way in which the category's items are found."""
-    assert isinstance(category.store, CosmosStore)  # noqa: S101 - the callers have looked
     finder = category.find.get(kind)
     if not isinstance(finder, Partition | FieldIs):
         raise ConfigError(f"category {category.id} does not say which items are one {kind.value}'s: {LEAVE_OUT}")
-    body = {"id": scope_id, category.store.partition_field: scope_id}
+    body = {"id": scope_id, store.partition_field: scope_id}
     return body | ({finder.field: scope_id} if isinstance(finder, FieldIs) else {})
 
 
@@ -133,19 +132,21 @@ class Seeds:
 
     app: Product
 
-    async def lacking(self, records: tuple[Invented, ...]) -> list[str]:
+    async def lacking(self, records: Sequence[Invented]) -> list[str]:
         """The containers that are not there."""
         return [each.store.container for each in records if not await self._answer(each, self._container)]
 
     async def create(self, record: Invented) -> None:
         """Create the record. One of its random name that is there already is this very one."""
-        await self._answer(record, self._create)
+        if not await self._answer(record, self._create):
+            raise TransientError(f"{record.store.container}: there is no such container")
 
     async def there(self, record: Invented) -> bool:
         """Whether the record is there, by reading it."""
         return await self._answer(record, self._read)
 
-    async def _answer(self, record: Invented, ask: Any) -> bool:
+    async def _answer(self, record: Invented, ask: Callable[[Invented], Awaitable[None]]) -> bool:
+        """Whether what is asked about is there."""
         from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError  # noqa: PLC0415 - slow
 
         try:
