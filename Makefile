@@ -3,7 +3,9 @@
 
 PYTHON ?= python3
 VENV := .venv
+INFRA := .venv-infra
 BIN := $(VENV)/bin
+RELEASE := .venv-release
 AZURITE := local/azurite
 SERVERS := $(BIN)/python -m local
 PORTS := $(if $(BLOB_PORT),--blob-port $(BLOB_PORT)) $(if $(COSMOS_PORT),--cosmos-port $(COSMOS_PORT)) \
@@ -13,7 +15,7 @@ ROLE ?= all
 EXTRAS := cli,local,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down demo test lint types docs check clean
+.PHONY: help install up down demo test lint types docs check infra smoke lock package sbom audit parameters clean
 .DELETE_ON_ERROR:
 
 help: ## list the verbs
@@ -40,14 +42,43 @@ lint: $(VENV)/.python-stamp ## ruff: rules and formatting
 types: $(VENV)/.python-stamp ## mypy, strict
 	$(BIN)/mypy
 
+infra: $(INFRA)/.stamp ## the Bicep files: syntax, checkov, and the compiler where it is at hand
+	@$(INFRA)/bin/python infra/check.py
+
 docs: $(VENV)/.python-stamp ## the generated parts of docs/
 	@$(BIN)/python -m docs.build
 
-check: lint types test ## what CI checks
+check: lint types infra test ## what CI checks
+
+# The settings of a deployment by azd, but where RETENTION_SETTINGS names a file. No secret is among them.
+smoke: $(VENV)/.python-stamp ## test a deployment with a synthetic person (RETENTION_SETTINGS=, else azd's; OPTIONS=--no-person)
+	@if [ -z "$$RETENTION_SETTINGS" ]; then \
+	  mkdir -p $(DATA) && azd env get-values --output json > $(DATA)/deployed.json || exit; \
+	  export RETENTION_SETTINGS=$(DATA)/deployed.json; \
+	fi; $(BIN)/retention smoke $(OPTIONS)
+
+# What is deployed is locked with its hashes; the tools that make a release are in an environment of their own.
+lock: $(RELEASE)/.stamp ## requirements.lock from requirements.txt (UPGRADE=1: the newest of everything)
+	@$(RELEASE)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade) \
+	  --output-file requirements.lock requirements.txt
+
+package: $(RELEASE)/.stamp ## what is deployed, from the lock: .dist/app, and the same as .dist/retention.zip
+	@$(RELEASE)/bin/python -m infra.package
+
+sbom: package ## the package's bill of materials: .dist/sbom.cdx.json (CycloneDX)
+	@$(RELEASE)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-format JSON \
+	  --output-file .dist/sbom.cdx.json .dist/requirements.txt
+
+audit: package ## look up known vulnerabilities of what is in the package
+	@$(RELEASE)/bin/pip-audit --strict --disable-pip --require-hashes --requirement .dist/requirements.txt
+
+parameters: ## infra/main.parameters.json for one deployment (RETENTION_STAGE=dev|prod; see infra/parameters.py)
+	@$(PYTHON) infra/parameters.py
 
 clean: ## stop the servers; remove what was installed and the local data
 	@if [ -x $(BIN)/python ]; then $(SERVERS) down --data $(DATA); fi
-	rm -rf $(VENV) $(AZURITE)/node_modules $(DATA) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(INFRA) $(RELEASE) .dist $(AZURITE)/node_modules $(DATA) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/.python-stamp: pyproject.toml requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
@@ -57,6 +88,17 @@ $(VENV)/.python-stamp: pyproject.toml requirements.txt
 	  echo 'This Python cannot make a virtual environment (on Debian and Ubuntu: apt-get install python3-venv).' >&2; \
 	  exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	@touch $@
+
+$(RELEASE)/.stamp: infra/release-requirements.txt
+	@$(PYTHON) -m venv $(RELEASE)
+	@$(RELEASE)/bin/python -m pip install --quiet --disable-pip-version-check --requirement infra/release-requirements.txt
+	@touch $@
+
+# The tools of `make infra` have a virtual environment of their own: checkov pins many packages.
+$(INFRA)/.stamp: infra/requirements.txt
+	@$(PYTHON) -m venv $(INFRA)
+	$(INFRA)/bin/python -m pip install --quiet --disable-pip-version-check --requirement infra/requirements.txt
 	@touch $@
 
 # Azurite wants Node 20 or later: the machine's, else one from PyPI inside .venv.

@@ -1,0 +1,93 @@
+"""`retention audit key`: the public key of a seed that comes by standard input, and of the same seed's other years."""
+
+import base64
+import io
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from cli import main as command_line
+from cli import settings
+from shared.config import DEVELOPMENT_SEED, SETTINGS
+from shared.ledger.checkpoint import Signer
+
+SEED = bytes(range(32))
+Key = Callable[..., tuple[int, str, str]]
+
+
+class Terminal(io.BytesIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Key:
+    """The command in an empty folder and environment, with bytes on standard input: (exit code, stdout, stderr)."""
+    for name in (settings.FILE_VARIABLE, *(setting.name for setting in SETTINGS)):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, stdin: bytes | io.BytesIO = b"") -> tuple[int, str, str]:
+        given = stdin if isinstance(stdin, io.BytesIO) else io.BytesIO(stdin)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(given))
+        monkeypatch.setattr(sys, "argv", ["retention", "audit", "key", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            command_line.main()
+        return (int(ended.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+def vkey(year: str, origin: str = "log.example/a") -> str:
+    return Signer(name=f"{origin}/{year}", seed=SEED).verifier.vkey
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_the_key_of_a_seed_is_the_one_that_the_ledger_signs_with(key: Key, end: bytes) -> None:
+    code, out, err = key("--origin", "log.example/a", "--year", "2031", stdin=base64.b64encode(SEED) + end)
+    assert (code, out, err) == (0, f"{vkey('2031')}\n", "")
+
+
+def test_without_options_it_is_this_years_key_under_the_settings_origin(key: Key, tmp_path: Path) -> None:
+    (tmp_path / "local.settings.json").write_text(json.dumps({"Values": {"LEDGER_ORIGIN": "log.example/b"}}))
+    year = f"{datetime.now(UTC).year}"
+    code, out, _ = key("--json", stdin=base64.b64encode(SEED))
+    assert (code, json.loads(out)) == (0, {"log": f"log.example/b/{year}", "key": vkey(year, "log.example/b")})
+
+
+def test_the_key_of_another_year_is_made_of_a_published_one_and_reads_no_seed(key: Key) -> None:
+    closed = io.BytesIO()
+    assert key("--of", vkey("2031"), "--year", "2032", stdin=closed)[:2] == (0, f"{vkey('2032')}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "said"),
+    [
+        (("--origin", "o"), b"", "32 bytes"),
+        (("--origin", "o"), base64.b64encode(SEED[:31]), "32 bytes"),
+        (("--origin", "o"), base64.b64encode(SEED) + b"AAAA", "32 bytes"),
+        (("--origin", "o"), SEED, "32 bytes"),
+        (("--origin", "o p"), base64.b64encode(SEED), "origin"),
+        (("--origin", "o", "--year", "31"), base64.b64encode(SEED), "four digits"),
+        ((), base64.b64encode(SEED), "LEDGER_ORIGIN"),
+        (("--of", "nonsense"), b"", "verifier key"),
+        (("--of", Signer(name="no-year", seed=SEED).verifier.vkey), b"", "end with a year"),
+    ],
+)
+def test_anything_else_is_refused_and_nothing_of_the_seed_is_shown(
+    key: Key, arguments: tuple[str, ...], stdin: bytes, said: str
+) -> None:
+    code, out, err = key(*arguments, stdin=stdin)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert base64.b64encode(SEED)[:12].decode() not in err
+
+
+def test_a_terminal_is_not_asked_for_a_seed(key: Key) -> None:
+    code, out, err = key("--origin", "o", stdin=Terminal(DEVELOPMENT_SEED.encode()))
+    assert (code, out) == (2, "")
+    assert "terminal" in err
