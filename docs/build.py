@@ -5,6 +5,7 @@
 - docs/requests.md: the blocks between `<!-- TYPE -->` and `<!-- /TYPE -->`, one for each message of queue `requests`;
   and docs/schemas/TYPE.json, its JSON Schema.
 - docs/trust.md: the tables of roles and of their assignments.
+- docs/cost.md: its tables, by docs/cost.py.
 - infra/data/*.json: what infra/build.py makes.
 """
 
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any, get_args
 from uuid import UUID
 
+from docs import cost
 from infra.build import ASSIGNED, roles
 from infra.build import outputs as infra_data
 from shared import messages
@@ -71,7 +73,7 @@ def outputs() -> dict[Path, str]:
         found[docs / "schemas" / f"{name}.json"] = json.dumps(_schema(form), indent=2) + "\n"
     found[docs / "requests.md"] = with_blocks((docs / "requests.md").read_text(encoding="utf-8"))
     found[docs / "trust.md"] = with_roles((docs / "trust.md").read_text(encoding="utf-8"))
-    return found | infra_data()
+    return found | infra_data() | cost.outputs()
 
 
 # ---------------------------------------------------------------- promises

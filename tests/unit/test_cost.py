@@ -94,7 +94,7 @@ def test_a_million_deletions_are_a_thousand_full_units(book: cost.Book) -> None:
 
 def test_a_timer_of_each_minute_fires_43_800_times_in_a_month(book: cost.Book) -> None:
     assert book.firings["planner"] == 43_800
-    assert book.firings["watch_posture"] == pytest.approx(730 / 24)
+    assert book.firings["ledger_retire"] == pytest.approx(730 / 24)
     assert book.runs["camera-snapshots"] == 4_380
 
 

@@ -1,6 +1,5 @@
 """Dead letters of slices and work: parked once with an alarm unless moot, and dismissed by themselves when made good."""
 
-from uuid import uuid4
 
 import pytest
 from world import LINES, Message, World
@@ -130,7 +129,7 @@ async def test_what_was_dismissed_and_fails_again_waits_again(world: World) -> N
         b"\xff",
         b"{}",
         messages.doorbell("j"),
-        messages.work(request=str(uuid4()), hop=0),
+        messages.work(request="6f1c9f0e-5d0f-4c56-9f0a-0b6a4a1f7c11", hop=0),
         messages.slice_order(category="users", run="users-1", number=0, attempt=1, hop=0),
     ],
 )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -149,6 +151,26 @@ def cloud(tmp_path: Path) -> Cloud:
     start = {"secrets": {}, "calls": [], "failing": {}, "azd": {}, "newline": "\n", "rivals": 0, "policy": policy}
     (tmp_path / "world.json").write_text(json.dumps(start))
     return Cloud(folder=tmp_path)
+
+
+# ---------------------------------------------------------------- the parameters
+
+
+def test_a_budget_begins_in_the_month_of_the_first_deployment_and_stays(cloud: Cloud) -> None:
+    project = cloud.folder / "project"
+    shutil.copytree(HOOKS.parent, project / "infra", ignore=shutil.ignore_patterns("__pycache__"))
+    hook = str(project / "infra" / "hooks" / "parameters.sh")
+    written = project / "infra" / "main.parameters.json"
+    first = cloud.run(hook, PYTHON=sys.executable)
+    assert first.returncode == 0, first.stderr
+    start = cloud.state["azd"]["BUDGET_START"]
+    assert start in {f"{datetime.now(UTC):%Y-%m}-01", f"{datetime.now(UTC) - timedelta(days=1):%Y-%m}-01"}
+    assert json.loads(written.read_text())["parameters"]["budgetStart"] == {"value": start}
+    cloud.change(azd={})
+    later = cloud.run(hook, PYTHON=sys.executable, BUDGET_START="2025-03-01")
+    assert later.returncode == 0, later.stderr
+    assert cloud.state["azd"] == {}
+    assert json.loads(written.read_text())["parameters"]["budgetStart"] == {"value": "2025-03-01"}
 
 
 # ---------------------------------------------------------------- the seed
