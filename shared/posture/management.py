@@ -34,10 +34,6 @@ NO_SUBSCRIPTION = Unknown(
     remedy="name it: --subscription ID, or AZURE_SUBSCRIPTION_ID; the role Reader is enough",
 )
 NOT_SIGNED_IN = Unknown(why="nobody is signed in", remedy="az login, or set AZURE_CLIENT_ID")
-NOT_INSTALLED = Unknown(
-    why="the management libraries are not installed",
-    remedy="pip install 'retention-pipeline[posture]'",
-)
 _REFUSED = (401, 403)
 _DAYS = {"Continuous7Days": 7, "Continuous30Days": 30}
 
@@ -62,10 +58,8 @@ class Management:
 
         Raises TransientError when nothing answers.
         """
-        try:
-            from azure.mgmt.storage.aio import StorageManagementClient  # noqa: PLC0415 - an optional extra
-        except ImportError:
-            return StorageSettings.unknown(NOT_INSTALLED)
+        from azure.mgmt.storage.aio import StorageManagementClient  # noqa: PLC0415 - slow to import, seldom needed
+
         try:
             async with self._client(StorageManagementClient) as client:
                 found = await self._find(client.storage_accounts, lambda each: account in _names(each))
@@ -75,10 +69,8 @@ class Management:
 
     async def backup(self, endpoint: str) -> Continuous | Periodic | Unknown:
         """How the Cosmos DB account at this endpoint is backed up. Raises TransientError when nothing answers."""
-        try:
-            from azure.mgmt.cosmosdb.aio import CosmosDBManagementClient  # noqa: PLC0415 - an optional extra
-        except ImportError:
-            return NOT_INSTALLED
+        from azure.mgmt.cosmosdb.aio import CosmosDBManagementClient  # noqa: PLC0415 - slow to import, seldom needed
+
         here = _host(endpoint)
         try:
             async with self._client(CosmosDBManagementClient) as client:
