@@ -32,8 +32,8 @@ down: $(VENV)/.python-stamp ## stop them; the data stays
 demo: install ## the whole main job on a small company's data (SIZE= for more)
 	@$(BIN)/python -m local.demo $(if $(SIZE),--size $(SIZE))
 
-test: install ## all tests
-	$(BIN)/python -m pytest
+test: install ## all tests, a file at a time on each core
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/.python-stamp ## ruff: rules and formatting
 	$(BIN)/ruff check

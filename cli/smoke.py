@@ -1,4 +1,4 @@
-"""`retention smoke`: the test after a deployment: posture, timers, a synthetic person from creation to proof, the log.
+"""`retention smoke`: the test after a deployment: timers, posture, a synthetic person from creation to proof, the log.
 
 The person is invented, and created with the caller's own identity; the functions erase them on a message, as anybody.
 Refused before anything is created: a policy without people, stores without the containers, a log without a key to check
@@ -78,7 +78,7 @@ class Trial:
 def smoke(
     *,
     no_person: Annotated[
-        bool, typer.Option("--no-person", help="Create nobody: posture, timers and log only.")
+        bool, typer.Option("--no-person", help="Create nobody: timers, posture and log only.")
     ] = False,
     timeout: Annotated[
         int,
@@ -86,10 +86,10 @@ def smoke(
     ] = LONG,
     as_json: output.Json = False,
 ) -> None:
-    """Test a deployment: its posture, its timers, one synthetic person from creation to proof, its log.
+    """Test a deployment: its timers, its posture, one synthetic person from creation to proof, its log.
 
-    1. Posture: as `retention posture`; what you may not read, the pipeline's own daily look tells. 2. Timers: each has
-    succeeded, those of every minute since the test began, but the daily ones, which may not have had their turn. 3. A
+    1. Timers: each has succeeded, those of every minute since the test began, but the daily one, which may not have had
+    its turn. 2. Posture: as `retention posture`; what you may not read, the pipeline's own look tells. 3. A
     person is invented (a user with random ids, a home of theirs, a picture) and created with your own identity; an
     erase message is sent for them; when the request is done, the stores are asked whether all of it is gone. 4. The log
     is checked as by `retention audit verify`, and has the event that completed the request.
@@ -137,10 +137,10 @@ async def _run(trial: Trial, *, with_person: bool) -> None:
         raise ConfigError(
             f"there is no container {', '.join(lacking)}: create it, or leave the person out: --no-person"
         )
-    output.note("reading the settings of the stores")
-    trial.tell(await _posture(app))
     output.note(f"waiting for the timers, at most {trial.wait:.0f} s")
     alive = trial.tell(await _timers(trial)).fine
+    output.note("reading the settings of the stores")
+    trial.tell(await _posture(app))
     done: RequestDocument | None = None
     if person is not None and not alive:
         trial.tell(Step(step="person", fine=False, saw="nobody was created: the timers come first", see="timers"))

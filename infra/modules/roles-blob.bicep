@@ -20,9 +20,13 @@ param principals object
 
 param roleSeed string
 
-// One who has two parts, as one person has in a trial, gets an assignment once: Azure refuses a second.
-var containerKeys = [for row in containerRows: '${row.account}/${row.container} ${row.role} ${principals[row.who].id}']
-var accountKeys = [for row in accountRows: '${row.account} ${row.role} ${principals[row.who].id}']
+// This account's rows, of those who are there. Lists and not conditions on each resource: what a condition leaves out has
+// a name too, and names must differ. One who has two parts, as one person has in a trial, gets an assignment once: Azure
+// refuses a second.
+var containerAll = filter(containerRows, row => row.account == account && !empty(principals[row.who].id))
+var containerOnce = filter(containerAll, row => first(filter(containerAll, other => other.container == row.container && other.role == row.role && principals[other.who].id == principals[row.who].id)) == row)
+var accountAll = filter(accountRows, row => row.account == account && !empty(principals[row.who].id))
+var accountOnce = filter(accountAll, row => first(filter(accountAll, other => other.role == row.role && principals[other.who].id == principals[row.who].id)) == row)
 
 resource store 'Microsoft.Storage/storageAccounts@2025-01-01' existing = {
   name: accountName
@@ -33,28 +37,28 @@ resource service 'Microsoft.Storage/storageAccounts/blobServices@2025-01-01' exi
   name: 'default'
 }
 
-resource containers 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-01-01' existing = [for row in containerRows: {
+resource containers 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-01-01' existing = [for row in containerOnce: {
   parent: service
   name: row.container
 }]
 
-resource onContainer 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (row, i) in containerRows: if (row.account == account && !empty(principals[row.who].id) && indexOf(containerKeys, containerKeys[i]) == i) {
+resource onContainer 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (row, i) in containerOnce: {
   scope: containers[i]
   name: guid(containers[i].id, principals[row.who].id, row.role)
   properties: {
     principalId: principals[row.who].id
-    principalType: principals[row.who].type
+    principalType: principals[row.who].?type
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', definitions[row.role].?builtIn ?? guid(roleSeed, row.role))
     description: row.why
   }
 }]
 
-resource onAccount 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (row, i) in accountRows: if (row.account == account && !empty(principals[row.who].id) && indexOf(accountKeys, accountKeys[i]) == i) {
+resource onAccount 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for row in accountOnce: {
   scope: store
   name: guid(store.id, principals[row.who].id, row.role)
   properties: {
     principalId: principals[row.who].id
-    principalType: principals[row.who].type
+    principalType: principals[row.who].?type
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', definitions[row.role].?builtIn ?? guid(roleSeed, row.role))
     description: row.why
   }

@@ -19,9 +19,12 @@ param principals object
 
 param roleSeed string
 
-// One who has two parts, as one person has in a trial, gets an assignment once: Azure refuses a second.
-var keys = [for row in rows: '${row.container} ${row.role} ${principals[row.who].id}']
-var settingsKeys = [for row in settingsRows: '${row.account} ${row.role} ${principals[row.who].id}']
+// Rows of those who are there. Lists and not conditions on each resource: what a condition leaves out has a name too, and
+// names must differ. One who has two parts, as one person has in a trial, gets an assignment once: Azure refuses a second.
+var all = filter(rows, row => !empty(principals[row.who].id))
+var once = filter(all, row => first(filter(all, other => other.container == row.container && other.role == row.role && principals[other.who].id == principals[row.who].id)) == row)
+var settingsAll = filter(settingsRows, row => row.account == 'cosmos' && !empty(principals[row.who].id))
+var settingsOnce = filter(settingsAll, row => first(filter(settingsAll, other => other.role == row.role && principals[other.who].id == principals[row.who].id)) == row)
 
 resource account 'Microsoft.DocumentDB/databaseAccounts@2025-04-15' existing = {
   name: accountName
@@ -47,7 +50,7 @@ resource definition 'Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions@20
 }]
 
 @batchSize(1)
-resource onContainer 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2025-04-15' = [for (row, i) in rows: if (!empty(principals[row.who].id) && indexOf(keys, keys[i]) == i) {
+resource onContainer 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2025-04-15' = [for row in once: {
   parent: account
   name: guid(account.id, database, row.container, row.role, principals[row.who].id)
   properties: {
@@ -60,12 +63,12 @@ resource onContainer 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2
   ]
 }]
 
-resource onAccount 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (row, i) in settingsRows: if (row.account == 'cosmos' && !empty(principals[row.who].id) && indexOf(settingsKeys, settingsKeys[i]) == i) {
+resource onAccount 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for row in settingsOnce: {
   scope: account
   name: guid(account.id, principals[row.who].id, row.role)
   properties: {
     principalId: principals[row.who].id
-    principalType: principals[row.who].type
+    principalType: principals[row.who].?type
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', definitions[row.role].?builtIn ?? guid(roleSeed, row.role))
     description: row.why
   }

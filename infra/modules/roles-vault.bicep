@@ -18,7 +18,7 @@ resource onVault 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for row
   name: guid(vault.id, principals[row.who].id, row.role)
   properties: {
     principalId: principals[row.who].id
-    principalType: principals[row.who].type
+    principalType: principals[row.who].?type
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', definitions[row.role].?builtIn ?? guid(roleSeed, row.role))
     description: row.why
   }
