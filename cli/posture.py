@@ -27,8 +27,8 @@ from shared.posture.worst_case import Posture, Verdict, judge
 if TYPE_CHECKING:
     from shared.wiring import Product
 
-ReadAll = Callable[..., Awaitable[Mapping[str, Account]]]
-"""`wiring.read_all`, which knows already whom to ask and how far to look."""
+ReadStores = Callable[["Product"], Awaitable[Mapping[str, Account]]]
+"""`wiring.read_stores`, which knows already whom to ask and how far to look."""
 
 _WORDS = {"breaks": "BREAKS", "unknown": "UNKNOWN", "note": "note", None: ""}
 
@@ -72,7 +72,7 @@ def posture(
     client_id = os.environ.get("AZURE_CLIENT_ID")
     asked = wiring.management(subscription, resource_group, management, client_id=client_id)
     if account is None and account_env is None:
-        _all(partial(wiring.read_all, management=asked, look=look), as_json=as_json)
+        _all(partial(wiring.read_stores, management=asked, look=look), as_json=as_json)
         return
     where = account if account is not None else _secret(account_env or "")
     with output.busy("reading"):
@@ -97,9 +97,13 @@ def _secret(variable: str) -> str:
 # ---------------------------------------------------------------- the policy's stores
 
 
-def _all(read_all: ReadAll, *, as_json: bool) -> None:
+def _all(read_stores: ReadStores, *, as_json: bool) -> None:
+    async def work(app: Product) -> tuple[Mapping[str, Account], Posture]:
+        read = await read_stores(app)
+        return read, judge(app.policy, read, now=datetime.now(UTC))
+
     with output.busy("reading"):
-        read, found = settings.with_product(lambda app: _read(app, read_all), governed=True)
+        read, found = settings.with_product(work, governed=True)
     if as_json:
         rules = [_rule(verdict) for verdict in found.verdicts]
         findings = [dataclasses.asdict(finding) for finding in found.findings]
@@ -114,25 +118,6 @@ def _all(read_all: ReadAll, *, as_json: bool) -> None:
         output.say(summary(found))
     if not found.fine:
         raise typer.Exit(output.Code.ATTENTION)
-
-
-async def _read(app: Product, read_all: ReadAll) -> tuple[Mapping[str, Account], Posture]:
-    cosmos: Any = app.stores.get("cosmos/main")
-    read = await read_all(
-        app.policy,
-        blobs=lambda setting: app.blobs(setting) if app.config.has(setting) else None,
-        database=cosmos.database if cosmos is not None else None,
-        cosmos_endpoint=_endpoint(app),
-    )
-    return read, judge(app.policy, read, now=datetime.now(UTC))
-
-
-def _endpoint(app: Product) -> str:
-    if not app.config.has("COSMOS_MAIN"):
-        return ""
-    how, where = app.config.connection("COSMOS_MAIN", "accountEndpoint")
-    fields = dict(part.partition("=")[::2] for part in where.split(";"))
-    return where if how == "identity" else fields.get("AccountEndpoint", "")
 
 
 def _really(verdict: Verdict) -> str:

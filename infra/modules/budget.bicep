@@ -2,8 +2,7 @@
 
 targetScope = 'resourceGroup'
 
-@description('In the currency of the subscription\'s bill.')
-@minValue(1)
+@description('In the currency of the subscription\'s bill; above 0.')
 param amount int
 
 @description('The first day of a month, as in 2026-01-01. Azure takes none that is long past.')
