@@ -17,12 +17,13 @@ from uuid import UUID
 import typer
 
 from cli import output, settings
+from cli.trusted import trusted
 from shared.config import Config
 from shared.errors import ConfigError
-from shared.ledger.checkpoint import CheckpointError, Signer, Verifier, parse_vkey, public_keys, read_checkpoint
+from shared.ledger.checkpoint import CheckpointError, Verifier, read_checkpoint
 from shared.ledger.log import logs, newest_signed
 from shared.ledger.reader import Live, download, entries, latest
-from shared.ledger.source import CHECKPOINT, VERIFIER_KEY, Folder, Source
+from shared.ledger.source import CHECKPOINT, Folder, Source
 from shared.ledger.verify import Report, verify
 from shared.model import parse_utc
 
@@ -50,7 +51,7 @@ def verify_(folder: Directory = None, *, key: Key = None, year: Year = None, as_
     """
 
     async def check(log: _Log) -> tuple[Sequence[Verifier], Report]:
-        verifiers = _verifiers(log, key)
+        verifiers = _trusted(log, key)
         with output.busy("checking") as tell:
             return verifiers, await verify(_Counted(log.source, tell), *verifiers)
 
@@ -78,7 +79,7 @@ def download_(
     """
 
     async def copy(log: _Log) -> dict[str, Any]:
-        verifiers = _verifiers(log, key)
+        verifiers = _trusted(log, key)
         with output.busy("copying") as tell:
             done = await download(_Counted(log.source, tell), folder, verifiers=verifiers)
         return {
@@ -215,61 +216,13 @@ async def check_live(product: Product, year: str | None) -> Report:
     """Check the live log of a year, or the latest, as `verify` does. Raises ConfigError where there is none."""
 
     async def check(log: _Log) -> Report:
-        return await verify(log.source, *_verifiers(log, None))
+        return await verify(log.source, *_trusted(log, None))
 
     return await _live(product, year, check)
 
 
-def _verifiers(log: _Log, given: str | None) -> Sequence[Verifier]:
-    """The keys to trust: more than one where the log's key was changed.
-
-    Raises ConfigError when there is none, or one that cannot be read.
-    """
-    if given is not None:
-        return _pick(_key_text(given), "--key", log)
-    setting = log.config.text("LEDGER_VERIFIER_KEY")
-    if setting:
-        return _pick(setting, "setting LEDGER_VERIFIER_KEY", log)
-    beside = log.folder / VERIFIER_KEY if log.folder else None
-    if beside is not None and beside.is_file():
-        output.note(
-            f"warning: the key is the folder's own {VERIFIER_KEY}. It proves that the log is consistent, not whose "
-            "it is: have the key from somewhere else, and give it with --key"
-        )
-        return _pick(beside.read_text(errors="replace"), str(beside), log)
-    if log.folder is None and log.config.has("LEDGER_SIGNING_SEED"):
-        output.note(
-            "warning: the key is made of this app's own LEDGER_SIGNING_SEED: an auditor gives the published one"
-        )
-        return Signer(
-            name=log.origin, seed=log.config.signing_seed(), former=public_keys(log.config.text("LEDGER_FORMER_KEYS"))
-        ).verifiers
-    raise ConfigError("no key to check with: give --key, or the setting LEDGER_VERIFIER_KEY")
-
-
-def _key_text(given: str) -> str:
-    """The option's value where that is a key, else the text of the file that it names."""
-    try:
-        parse_vkey(given)
-    except CheckpointError:
-        try:
-            return Path(given).read_text(errors="replace")
-        except OSError:
-            raise ConfigError(
-                "--key is neither a verifier key (<name>+<id>+<key>) nor a file that can be read"
-            ) from None
-    return given
-
-
-def _pick(text: str, where: str, log: _Log) -> Sequence[Verifier]:
-    """The keys of this log in a text of one or more (each year's log has its own), else the first of them."""
-    try:
-        keys = [parse_vkey(each) for each in text.split()]
-    except CheckpointError as error:
-        raise ConfigError(f"{where}: {error}") from None
-    if not keys:
-        raise ConfigError(f"{where}: holds no verifier key (<name>+<id>+<key>)")
-    return [each for each in keys if each.name == log.origin] or keys[:1]
+def _trusted(log: _Log, given: str | None) -> Sequence[Verifier]:
+    return trusted(given, origin=log.origin, folder=log.folder, config=log.config)
 
 
 class _Counted:
