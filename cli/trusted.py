@@ -8,7 +8,7 @@ from pathlib import Path
 from cli import output
 from shared.config import Config
 from shared.errors import ConfigError
-from shared.ledger.checkpoint import CheckpointError, Signer, Verifier, parse_vkey, public_keys
+from shared.ledger.checkpoint import CheckpointError, Signer, Verifier, former_keys, parse_vkey
 from shared.ledger.source import VERIFIER_KEY
 
 
@@ -37,7 +37,7 @@ def trusted(given: str | None, *, origin: str, folder: Path | None, config: Conf
             "warning: the key is made of this app's own LEDGER_SIGNING_SEED: an auditor gives the published one"
         )
         return Signer(
-            name=origin, seed=config.signing_seed(), former=public_keys(config.text("LEDGER_FORMER_KEYS"))
+            name=origin, seed=config.signing_seed(), former=former_keys(config.text("LEDGER_FORMER_KEYS"), origin)
         ).verifiers
     raise ConfigError("no key to check with: give --key, or the setting LEDGER_VERIFIER_KEY")
 

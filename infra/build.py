@@ -106,7 +106,7 @@ def roles(policy: Policy) -> dict[str, Any]:
             for who in ("pipeline", "ledger", "portal")
         ],
         "settings": [
-            _row(who, "reader", "posture reads the settings", account=account)
+            _row(who, "cosmos-settings" if account == "cosmos" else "reader", "posture", account=account)
             for who in ("pipeline", "operators")
             for account in ("data", "backup", "state", "ledger", "cosmos")
         ],
@@ -133,7 +133,7 @@ def _synthetic(policy: Policy, kind: type[BlobStore | CosmosStore]) -> Iterator[
         if isinstance(each.store, kind):
             role, place = "cosmos-seeder", {"container": each.store.container}
             if isinstance(each.store, BlobStore):
-                role, place = "blob-writer", {"account": each.store.account, **place}
+                role, place = "blob-creator", {"account": each.store.account, **place}
             yield _row("smoke", role, f"the smoke test's synthetic record in {each.category}", **place)
 
 
@@ -153,9 +153,14 @@ def _own_blobs() -> Iterator[Row]:
         if own.swept_by == "pipeline":
             account = own.account.removeprefix("BLOB_").lower()
             yield _row("pipeline", "blob-contributor", own.holds, account=account, container=own.name)
+    for who in ("pipeline", "operators"):
+        yield _row(who, "blob-reader", "posture looks at every container", **ledger, container="ledger-journals")
     yield _row("pipeline", "blob-reader", "how much is sealed, for requests and receipts", **log)
     yield _row("pipeline", "blob-reader", "how long the log is, for the metrics", **head)
-    yield _row("ledger", "blob-keeper", "journals go once the log has their events", **state, container="journals")
+    yield _row("ledger", "blob-clearer", "journals go once the log has their events", **state, container="journals")
+    yield _row(
+        "ledger", "blob-keeper", "events of its own, until the log has them", **ledger, container="ledger-journals"
+    )
     yield _row("ledger", "blob-writer", "the heartbeats of its timers", **state, container="heartbeats")
     yield _row("ledger", "blob-keeper", "created, never changed; a year goes when its immutability has ended", **log)
     yield _row("ledger", "blob-writer", "head, latest checkpoint and cursor are written over", **head)

@@ -58,6 +58,24 @@ DEFINITIONS: Mapping[str, Mapping[str, Any]] = {
         "actions": _SEE_CONTAINER,
         "dataActions": [f"{_BLOBS}/read", f"{_BLOBS}/write"],
     },
+    "blob-clearer": {
+        "name": "Retention Blob Clearer",
+        "says": "list, read and delete blobs; create and change none",
+        "actions": [],
+        "dataActions": [f"{_BLOBS}/read", f"{_BLOBS}/delete"],
+    },
+    "blob-creator": {
+        "name": "Retention Blob Creator",
+        "says": "list, read and create blobs; write over and delete none",
+        "actions": [],
+        "dataActions": [f"{_BLOBS}/read", f"{_BLOBS}/add/action"],
+    },
+    "cosmos-settings": {
+        "name": "Retention Cosmos Settings Reader",
+        "says": "the settings of a Cosmos DB account; Reader could also read its read-only keys",
+        "actions": [f"{_COSMOS}/read"],
+        "dataActions": [],
+    },
     "blob-keeper": {
         "name": "Retention Blob Keeper",
         "says": "list, read, create and delete blobs; write over none",

@@ -348,8 +348,8 @@ module portalApp 'modules/functionapp.bicep' = if (deployPortal) {
     location: location
     tags: tags
     service: 'portal'
-    identityId: portalIdentity!.outputs.id
-    identityClientId: portalIdentity!.outputs.clientId
+    identityId: deployPortal ? portalIdentity!.outputs.id : ''
+    identityClientId: deployPortal ? portalIdentity!.outputs.clientId : ''
     hostAccountName: 'hportal${token}'
     settings: {
       APP_ROLE: 'portal'

@@ -24,7 +24,7 @@ OWN_CONTAINERS = (
     OwnContainer(
         account="BLOB_STATE",
         name="journals",
-        writer="pipeline, ledger; ledger deletes",
+        writer="pipeline; ledger deletes",
         holds="intents, then events",
         swept_by="ledger",
     ),
@@ -38,6 +38,13 @@ OWN_CONTAINERS = (
         account="BLOB_STATE", name="heartbeats", writer="pipeline; ledger", holds="when each timer last succeeded"
     ),
     OwnContainer(account="BLOB_LEDGER", name="register", writer="pipeline", holds="erased scopes, for restores"),
+    OwnContainer(
+        account="BLOB_LEDGER",
+        name="ledger-journals",
+        writer="ledger",
+        holds="events of the ledger's own",
+        swept_by="ledger",
+    ),
     OwnContainer(
         account="BLOB_LEDGER",
         name="audit-log",

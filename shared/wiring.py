@@ -17,8 +17,9 @@ from shared.holding import Holding
 from shared.holds import Holds
 from shared.journal import Journals
 from shared.keys import ScopeKeys
-from shared.ledger.checkpoint import Signer, public_keys
+from shared.ledger.checkpoint import Signer, former_keys
 from shared.ledger.head import Ledger
+from shared.ledger.outboxes import Outboxes
 from shared.ledger.reader import Live, sealed
 from shared.ledger.retire import Retirement
 from shared.liveness import Heartbeats
@@ -265,7 +266,7 @@ class Product(Connections):
             origin=self.config.text("LEDGER_ORIGIN"),
             tiles=self.own("audit-log"),
             state=self.own("audit-state"),
-            journals=self.own("journals"),
+            journals=Outboxes(journals=self.own("journals"), ours=self.own("ledger-journals")),
         )
 
     @cached_property
@@ -280,11 +281,9 @@ class Product(Connections):
 
     def signer(self, year: str) -> Signer:
         """The signer of a year's log: role ledger only."""
-        return Signer(
-            name=self.ledger.origin_of(year),
-            seed=self.config.signing_seed(),
-            former=public_keys(self.config.text("LEDGER_FORMER_KEYS")),
-        )
+        origin = self.ledger.origin_of(year)
+        former = former_keys(self.config.text("LEDGER_FORMER_KEYS"), origin)
+        return Signer(name=origin, seed=self.config.signing_seed(), former=former)
 
     def hurry(self, seconds: float | None = None) -> Hurry:
         """A time budget that begins now: a worker's, unless `seconds` says otherwise."""

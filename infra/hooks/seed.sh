@@ -18,7 +18,7 @@ fail() {
   exit 1
 }
 
-for name in AZURE_KEY_VAULT_NAME AZURE_RESOURCE_GROUP SERVICE_LEDGER_NAME LEDGER_ORIGIN; do
+for name in AZURE_KEY_VAULT_NAME AZURE_SUBSCRIPTION_ID AZURE_RESOURCE_GROUP SERVICE_LEDGER_NAME LEDGER_ORIGIN; do
   eval "value=\${$name:-}"
   [ -n "$value" ] || fail "$name is not set: it is an output of infra/main.bicep"
 done
@@ -57,6 +57,10 @@ versions=$(az keyvault secret list-versions --vault-name "$AZURE_KEY_VAULT_NAME"
   --output tsv | tr -d '\r')
 [ "$versions" = 1 ] || fail "the vault has ${versions:-unknown} versions of it, not 1: another run made one too (docs/operate.md)"
 
-# The app settings name the secret; an app that started before it was there looks again when it starts.
+# The app settings name the secret. The platform remembers for a day that there was none: it is told to look again, and
+# the app to start again.
+refresh="/subscriptions/$AZURE_SUBSCRIPTION_ID/resourceGroups/$AZURE_RESOURCE_GROUP/providers/Microsoft.Web/sites"
+refresh="$refresh/$SERVICE_LEDGER_NAME/config/configreferences/appsettings/refresh?api-version=2022-03-01"
+az rest --method post --url "$refresh" --output none || fail "have the seed looked up: az rest --method post --url \"$refresh\""
 az functionapp restart --name "$SERVICE_LEDGER_NAME" --resource-group "$AZURE_RESOURCE_GROUP" --output none ||
   fail "restart it: az functionapp restart --name $SERVICE_LEDGER_NAME --resource-group $AZURE_RESOURCE_GROUP"

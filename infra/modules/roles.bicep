@@ -25,7 +25,7 @@ module definitions 'definitions.bicep' = {
   params: {
     definitions: roles.definitions
     roleSeed: token
-    assignableScopes: union([group], elsewhere)
+    assignableScopes: union([group], elsewhere, [join(take(split(cosmosId, '/'), 5), '/')])
   }
 }
 
@@ -59,8 +59,12 @@ module cosmos 'roles-cosmos.bicep' = {
     principals: principals
     roleSeed: token
   }
+  // After the other roles: Cosmos DB refuses a principal that Entra has not told it of yet, which takes minutes.
   dependsOn: [
-    definitions
+    blob
+    bus
+    vault
+    telemetry
   ]
 }
 

@@ -88,21 +88,25 @@ def parse_vkey(text: str) -> Verifier:
     return verifier
 
 
-def public_keys(text: str) -> tuple[bytes, ...]:
-    """The public keys (32 bytes each) in a text of verifier keys, of whichever year's log. Raises ConfigError."""
+def former_keys(text: str, origin: str) -> tuple[Verifier, ...]:
+    """Of verifier keys with white space between, those of the log `origin`. Raises ConfigError for a stranger's key."""
     try:
-        return tuple(dict.fromkeys(parse_vkey(each).public for each in text.split()))
+        keys = [parse_vkey(each) for each in text.split()]
     except CheckpointError as error:
         raise ConfigError(f"setting LEDGER_FORMER_KEYS: {error}") from None
+    ours = origin.rpartition("/")[0]
+    if strangers := [key.name for key in keys if key.name.rpartition("/")[0] != ours]:
+        raise ConfigError(f"setting LEDGER_FORMER_KEYS: {strangers[0]} is no log of {ours}")
+    return tuple(key for key in keys if key.name == origin)
 
 
 class Signer:
     """Signs checkpoints of one log: `name` is its origin, `seed` the 32-byte Ed25519 seed. Never printed.
 
-    `former` are the public keys (32 bytes) of seeds that signed this log before: it goes on from what they signed.
+    `former` are the keys of seeds that signed this log before: it goes on from what they signed.
     """
 
-    def __init__(self, *, name: str, seed: bytes, former: Sequence[bytes] = ()) -> None:
+    def __init__(self, *, name: str, seed: bytes, former: Sequence[Verifier] = ()) -> None:
         """Raises ConfigError for a seed that has not 32 bytes, or a name with white space or a plus."""
         if len(seed) != HASH_BYTES:
             raise ConfigError("the log's signing seed must have 32 bytes")
@@ -110,7 +114,7 @@ class Signer:
             raise ConfigError("a log's origin must not be empty nor hold white space or '+'")
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
         self.verifier = Verifier(name=name, public=self._key.public_key().public_bytes_raw())
-        self.verifiers = (self.verifier, *(Verifier(name=name, public=public) for public in former))
+        self.verifiers = (self.verifier, *former)
 
     def sign(self, checkpoint: Checkpoint) -> bytes:
         """The signed note. Ed25519 is deterministic: the same checkpoint always gives the same bytes."""

@@ -23,6 +23,7 @@ from shared.ledger.checkpoint import read_checkpoint
 from shared.ledger.head import Head, Ledger, decode_head
 from shared.ledger.log import dropped_name, head_name, logs_and_dropped, ready
 from shared.ledger.outbox import settled
+from shared.ledger.outboxes import OURS
 from shared.ledger.publish import cursor
 from shared.ledger.seal import numbered_name
 from shared.ledger.source import CHECKPOINT
@@ -82,8 +83,11 @@ class Retirement:
         6. Delete the marker.
 
         A crash after any of these is finished by the next run: each finds done what was done, and the event keeps its
-        bytes. Raises IntegrityError where the log is not what the marker says, TransientError.
+        bytes. Raises IntegrityError where the log is not what the marker says or its period is
+        not over, TransientError.
         """
+        if not self._is_over(year, now):  # a marker that somebody put there
+            raise IntegrityError("a log whose period is not over is marked as being dropped: nothing of it is deleted")
         held = await read(self.ledger.state, dropped_name(year), Dropped)
         marker = held.value if held else await self._begin(year, now)
         if marker is None:
@@ -168,7 +172,7 @@ class Retirement:
 
     def _event(self, year: str, head: Head, now: datetime) -> Outgoing:
         """What the log of this year will say of that one."""
-        intent = secrets.token_hex(16)
+        intent = f"{OURS}{secrets.token_hex(16)}"
         data = {
             "category": CONTAINER,
             "log": self.ledger.origin_of(year),

@@ -86,8 +86,11 @@ def numbered_name(year: str, size: int) -> str:
 async def _check(ledger: Ledger, year: str, current: Current, old: Checkpoint | None, signer: Signer) -> None:
     """Step 2. Raises IntegrityError (as ProofError, CheckpointError or TileError where it is one of them)."""
     size, root = current.head.size, current.head.root
-    if await newest_signed(ledger, year) > size:
+    newest = await newest_signed(ledger, year)
+    if newest > size:
         raise IntegrityError("a larger log was signed before: head and checkpoint were both set back")
+    if old is not None and old.size > newest:
+        raise IntegrityError("the latest checkpoint is of a size that nobody was about to sign: it was put there")
     signed = [] if old is None else [old]
     signed += [each async for each in _signed_since(ledger, year, old.size if old else 0, size, signer)]
     fetch = _tiles_of(ledger, year, current)
@@ -99,10 +102,13 @@ async def _check(ledger: Ledger, year: str, current: Current, old: Checkpoint | 
 
 
 async def _signed_since(ledger: Ledger, year: str, old: int, new: int, signer: Signer) -> AsyncIterator[Checkpoint]:
-    """Numbered checkpoints between the two sizes: a crash, or a latest checkpoint set back, leaves them there."""
+    """Numbered checkpoints from the one size to the other: a crash, or a latest checkpoint set back, leaves them there.
+
+    The one of size `old` too: the latest checkpoint, which anybody who may write there can replace, must not differ.
+    """
     among = commonprefix([numbered_name(year, old), numbered_name(year, new)])  # noqa: RUF071 - digits, no folders
     async for entry in ledger.tiles.list(among):
-        if numbered_name(year, old) < entry.name <= numbered_name(year, new):
+        if numbered_name(year, old) <= entry.name <= numbered_name(year, new):
             stored = await ledger.tiles.read(entry.name)
             if stored is not None:
                 yield open_checkpoint(stored.data, *signer.verifiers)

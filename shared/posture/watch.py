@@ -58,10 +58,12 @@ class PostureWatch:
     async def watch(self, now: datetime) -> PostureLook:
         """Look, unless the last look found all well and is less than a day old: then return that one.
 
+        One from the future is none.
+
         Raises an alarm for each promise that is broken, and keeps what was found. Raises TransientError.
         """
         held = await read(self.heartbeats, NAME, PostureLook)
-        if held is not None and held.value.fine and now < held.value.at + EVERY:
+        if held is not None and held.value.fine and timedelta() <= now - held.value.at < EVERY:
             return held.value
         found = summary(judge(self.policy, await self.stores(), now=now), now)
         for each in found.broken:

@@ -47,7 +47,8 @@ async def complete(tiles: ObjectStore, state: ObjectStore, journals: ObjectStore
         await append(ledger, OLD)
         await seal(ledger, OLD, World().signer(OLD))
         await publish(ledger, OLD, RememberingTopic())
-    return Retirement(ledger=ledger, policy=policy(), doorbell=Rings(), source="//test.example")
+    short = ({"id": "audit-log-1-year", "start": {"from": "year-end", "field": "year"}, "period": "P1Y"},)
+    return Retirement(ledger=ledger, policy=policy(rules=short), doorbell=Rings(), source="//test.example")
 
 
 async def names(store: ObjectStore) -> list[str]:

@@ -55,8 +55,8 @@ NOT_SEEN_HERE = {
     "pipeline: metrics-publisher on telemetry/": "Application Insights takes telemetry, and there is none here",
     "ledger: metrics-publisher on telemetry/": "the same",
     "ledger: secret-reader on vault/": "the platform reads the seed for the setting that refers to it",
-    "pipeline: reader on settings/cosmos": "posture reads it at the management API, which has no door here",
-    "operators: reader on settings/cosmos": "the same",
+    "pipeline: cosmos-settings on settings/cosmos": "posture reads it at the management API, which has no door here",
+    "operators: cosmos-settings on settings/cosmos": "the same",
 }
 _CONTAINER = "Microsoft.Storage/storageAccounts/blobServices/containers"
 ACTIONS_NOT_SEEN_HERE = {

@@ -33,7 +33,7 @@ BROUGHT = {
     "trial": False,
     "dataAccountId": f"{ELSEWHERE}/Microsoft.Storage/storageAccounts/companydata",
     "backupAccountId": f"{ELSEWHERE}/Microsoft.Storage/storageAccounts/companybackup",
-    "cosmosAccountId": f"{ELSEWHERE}/Microsoft.DocumentDB/databaseAccounts/companycosmos",
+    "cosmosAccountId": f"{ELSEWHERE.replace('rg-company', 'rg-items')}/Microsoft.DocumentDB/databaseAccounts/companycosmos",
 }
 GIVEN = {**BY_AZD, "ledgerOrigin": "log.example.test/retention"}
 CHOICES: Mapping[str, tuple[str, Mapping[str, Any]]] = {

@@ -47,6 +47,7 @@ LANGUAGE = set(
 FREQUENCIES = {"PT5M", "PT10M", "PT15M", "PT30M", "PT45M", "PT1H", "PT2H", "PT3H", "PT4H", "PT5H", "PT6H", "P1D"}
 WINDOWS = FREQUENCIES | {"P2D"}
 OF_METRICS = {"PT1M", "PT5M", "PT15M", "PT30M", "PT1H"}
+WINDOWS_OF_METRICS = OF_METRICS | {"PT6H", "PT12H", "P1D"}
 NEVER = ("AggregatedValue", "bag_unpack", "pivot(", "narrow(", "externaldata", "search ")
 
 
@@ -128,7 +129,7 @@ def problems(alerts: dict[str, Any], runbook: str = RUNBOOK) -> list[str]:
     found += [
         f"{alert['name']}: Azure does not take its frequency or window"
         for alert in alerts["metrics"]
-        if not {alert["frequency"], alert["window"]} <= OF_METRICS
+        if alert["frequency"] not in OF_METRICS or alert["window"] not in WINDOWS_OF_METRICS
     ]
     parts, names = sections(runbook), [alert["name"] for alert in every(alerts)]
     found += [f"{name}: two alerts have this name" for name in set(names) if names.count(name) > 1]

@@ -144,7 +144,13 @@ def each_app_runs_python_on_flex_by_https(deployment: Deployment) -> Iterator[ob
         if not properties["httpsOnly"] or config["remoteDebuggingEnabled"]:
             yield app.name, "a way in"
         # What Flex Consumption is known to refuse, in some regions (error 51021): the runtime is said elsewhere, FTP it has not.
-        if refused := config.keys() & {"alwaysOn", "ftpsState", "linuxFxVersion", "pythonVersion", "functionAppScaleLimit"}:
+        if refused := config.keys() & {
+            "alwaysOn",
+            "ftpsState",
+            "linuxFxVersion",
+            "pythonVersion",
+            "functionAppScaleLimit",
+        }:
             yield app.name, refused
         if config["minTlsVersion"] < "1.2" or config["scmMinTlsVersion"] < "1.2":
             yield app.name, "TLS"

@@ -22,7 +22,7 @@ async def test_who_has_a_former_seed_and_the_mutable_container_gets_no_second_hi
     await world.settle("x", 300)
     await world.work()
     former = world.signer()
-    new = Signer(name=former.verifier.name, seed=bytes(reversed(range(32))), former=[former.verifier.public])
+    new = Signer(name=former.verifier.name, seed=bytes(reversed(range(32))), former=[former.verifier])
     await world.settle("y", 5)
     await append(world.ledger, YEAR)
     assert (await seal(world.ledger, YEAR, new)).size == 305, "the new key has signed what is true"

@@ -1,6 +1,5 @@
 """Dead letters of slices and work: parked once with an alarm unless moot, and dismissed by themselves when made good."""
 
-
 import pytest
 from world import LINES, Message, World
 

@@ -207,7 +207,7 @@ async def test_a_new_key_goes_on_from_what_the_former_one_signed_and_both_verify
     await world.settle("x", 300)
     await world.work()
     former = world.signer().verifier
-    new = Signer(name=former.name, seed=bytes(reversed(range(32))), former=[former.public])
+    new = Signer(name=former.name, seed=bytes(reversed(range(32))), former=[former])
     await world.settle("y", 5)
     await append(world.ledger, YEAR)
     assert (await seal(world.ledger, YEAR, new)).size == 305
@@ -239,7 +239,7 @@ async def test_a_history_that_the_former_key_did_not_sign_is_not_signed_by_the_n
     note = await world.stores["state"].read(f"{YEAR}/checkpoint")
     theirs = await other.stores["state"].read(f"{YEAR}/checkpoint")
     await other.stores["state"].replace(f"{YEAR}/checkpoint", note.data, etag=theirs.etag)
-    new = Signer(name=former.name, seed=bytes(reversed(range(32))), former=[former.public])
+    new = Signer(name=former.name, seed=bytes(reversed(range(32))), former=[former])
     with pytest.raises(IntegrityError):
         await seal(other.ledger, YEAR, new)
 

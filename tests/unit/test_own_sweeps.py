@@ -141,7 +141,7 @@ async def test_no_sweep_ever_starts_where_the_ledger_alone_deletes() -> None:
     world.picture("birkeveien", days=9)
     await world.rest()
     by_ledger = {c.id for c in POLICY.enforced() if getattr(c.store, "swept_by", "") == "ledger"}
-    assert by_ledger == {"journals", "audit-log", "audit-state"}
+    assert by_ledger == {"journals", "ledger-journals", "audit-log", "audit-state"}
     for category in by_ledger:
         assert await world.runs.current(category) is None
         assert await of(world, category) == []

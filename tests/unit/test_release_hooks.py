@@ -39,6 +39,7 @@ known = {
     ("keyvault", "secret", "list-versions"): {"--vault-name", "--name", "--query", "--output"},
     ("keyvault", "secret", "set"): {"--vault-name", "--name", "--file", "--encoding", "--output"},
     ("functionapp", "restart"): {"--name", "--resource-group", "--output"},
+    ("rest",): {"--method", "--url", "--output"},
     ("storage", "container", "immutability-policy", "show"):
         {"--account-name", "--container-name", "--resource-group", "--query", "--output"},
     ("storage", "container", "immutability-policy", "lock"):
@@ -72,6 +73,10 @@ match verb[-1]:
         end()
     case "restart":
         end()
+    case "rest":
+        site = "/subscriptions/subscription/resourceGroups/group/providers/Microsoft.Web/sites/ledger-app"
+        refresh = "/config/configreferences/appsettings/refresh?api-version=2022-03-01"
+        end(0 if (given["--method"], given["--url"]) == ("post", site + refresh) and secrets else 64)
     case "show":
         if given["--container-name"] != "audit-log" or given["--output"] != "tsv":
             end(64)
@@ -94,6 +99,7 @@ world.write_text(json.dumps(state))
 """
 OUTPUTS = {
     "AZURE_KEY_VAULT_NAME": "vault",
+    "AZURE_SUBSCRIPTION_ID": "subscription",
     "AZURE_RESOURCE_GROUP": "group",
     "SERVICE_LEDGER_NAME": "ledger-app",
     "LEDGER_ORIGIN": "log.example.com/retention",
@@ -186,7 +192,7 @@ def test_an_empty_vault_gets_a_seed_that_the_ledger_takes_and_its_public_key_is_
     assert Signer(name=parse_vkey(key).name, seed=taken).verifier.vkey == key
     assert key.startswith("log.example.com/retention/2")
     assert cloud.state["azd"] == {"LEDGER_VERIFIER_KEY": key}
-    assert cloud.verbs()[-1] == "functionapp restart"
+    assert cloud.verbs()[-2:] == ["rest", "functionapp restart"]
 
 
 def test_the_seed_is_in_no_argument_and_no_output_and_its_file_is_private_and_gone(cloud: Cloud) -> None:
@@ -263,8 +269,17 @@ def test_a_restart_that_fails_is_told_after_the_key(cloud: Cloud) -> None:
     assert cloud.state["azd"]["LEDGER_VERIFIER_KEY"] == ran.stdout.splitlines()[-1]
 
 
+def test_a_seed_that_the_platform_does_not_look_up_is_told_after_the_key(cloud: Cloud) -> None:
+    cloud.change(failing={"rest": 1})
+    ran = cloud.run("seed.sh", AZURE_ENV_NAME="dev")
+    assert ran.returncode == 1
+    assert "config/configreferences/appsettings/refresh" in ran.stderr
+    assert cloud.state["azd"]["LEDGER_VERIFIER_KEY"] == ran.stdout.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
-    "name", ["AZURE_KEY_VAULT_NAME", "AZURE_RESOURCE_GROUP", "SERVICE_LEDGER_NAME", "LEDGER_ORIGIN"]
+    "name",
+    ["AZURE_KEY_VAULT_NAME", "AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "SERVICE_LEDGER_NAME", "LEDGER_ORIGIN"],
 )
 def test_a_missing_output_is_named_before_anything_is_done(cloud: Cloud, name: str) -> None:
     ran = cloud.run("seed.sh", **{name: ""})
