@@ -65,6 +65,7 @@ ACTIONS_NOT_SEEN_HERE = {
         f"{_CONTAINER}/read",
     ): "Reader on the account gives it too: a sweep must not stop with posture's right",
     ("blob-contributor", f"{_CONTAINER}/read"): "the same",
+    ("cosmos-settings", "Microsoft.DocumentDB/databaseAccounts/read"): "asked of the management API, which has no door",
     ("secret-setter", "Microsoft.KeyVault/vaults/secrets/setSecret/action"): "the deployment's, and no door is there",
     ("secret-setter", "Microsoft.KeyVault/vaults/secrets/readMetadata/action"): "the same",
 }
