@@ -15,11 +15,11 @@ ROLE ?= all
 EXTRAS := cli,local,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down demo test lint types docs check infra smoke lock package sbom audit parameters clean
+.PHONY: help install up down demo test lint types docs check infra smoke lock-log lock package sbom audit parameters clean
 .DELETE_ON_ERROR:
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/.python-stamp $(VENV)/.node-stamp $(AZURITE)/node_modules/.stamp ## install everything into .venv and local/azurite
 
@@ -56,6 +56,10 @@ smoke: $(VENV)/.python-stamp ## test a deployment with a synthetic person (RETEN
 	  mkdir -p $(DATA) && azd env get-values --output json > $(DATA)/deployed.json || exit; \
 	  export RETENTION_SETTINGS=$(DATA)/deployed.json; \
 	fi; $(BIN)/retention smoke $(OPTIONS)
+
+# For good, and so by hand, after a green smoke test: the workflow does it then too.
+lock-log: ## lock the immutability of the log where lockLedger asks for it (azd's values)
+	@set -a; values=$$(azd env get-values) && eval "$$values" && infra/hooks/lock.sh
 
 # What is deployed is locked with its hashes; the tools that make a release are in an environment of their own.
 lock: $(RELEASE)/.stamp ## requirements.lock from requirements.txt (UPGRADE=1: the newest of everything)

@@ -100,11 +100,20 @@ class Book:
         swept = [category for category in self.policy.enforced() if swept_rules(category)]
         return {category.id: HOURS * 3600 / category.cadence.time.total_seconds() for category in swept}
 
+    def empty_run(self, name: str) -> Mapping[str, float]:
+        """What an empty run of the category asks; one that nobody counted, as much as another in such a store."""
+        counted: Mapping[str, Mapping[str, float]] = self.counts["empty runs"]
+        if name in counted:
+            return counted[name]
+        kind = self.policy.category(name).store.kind
+        alike = (each for each in counted if each in self.runs and self.policy.category(each).store.kind == kind)
+        return counted[next(alike, next(iter(counted)))]
+
     def idle(self) -> Uses:
         """What a month asks in which nothing is due: storage, queries, executions."""
         uses: defaultdict[str, float] = defaultdict(float)
         counted = [(self.counts["timers"][name], times) for name, times in self.firings.items()]
-        counted += [(self.counts["empty runs"][name], times) for name, times in self.runs.items()]
+        counted += [(self.empty_run(name), times) for name, times in self.runs.items()]
         for each, times in counted:
             for name in (*STORAGE, "query"):
                 uses[name] += each.get(name, 0.0) * times
@@ -207,7 +216,7 @@ def timers_table(book: Book) -> str:
     for name, times in book.runs.items():
         by_cadence.setdefault(times, []).append(name)
     for times, names in sorted(by_cadence.items(), reverse=True):
-        each = [book.counts["empty runs"][name] for name in names]
+        each = [book.empty_run(name) for name in names]
         counted = {key: sum(one.get(key, 0) for one in each) for key in (*STORAGE, "query")}
         rows.append(_row("empty runs of " + ", ".join(f"`{n}`" for n in names), times, counted, book))
     return _table(["", "Times a month", "Writes", "Listings", "Reads", "Other", "Queries", "USD (storage)"], rows)

@@ -2,6 +2,7 @@
 
 - infra/data/accounts.json: the storage accounts that are made here, with their containers.
 - infra/data/cosmos.json: the governed containers of Cosmos DB, each with its key and an index of just what is queried.
+- infra/data/log.json: for how many days nothing of the log can be altered.
 - infra/data/roles.json: role definitions, and every role assignment there is. docs/trust.md shows the same as a table.
 
 With another policy, this makes the same for its stores.
@@ -20,7 +21,7 @@ from infra.definitions import COSMOS_DEFINITIONS, DEFINITIONS
 from shared.containers import OWN_CONTAINERS
 from shared.policy import Category, Policy
 from shared.policy_file import load
-from shared.policy_terms import BlobStore, CosmosStore, Empty, Field, FieldIs, Member, YearEnd
+from shared.policy_terms import BlobStore, CosmosStore, Empty, Field, FieldIs, Member, OwnStore, YearEnd
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "infra" / "data"
@@ -38,6 +39,7 @@ def outputs() -> dict[Path, str]:
         DATA / "accounts.json": _text(accounts(policy)),
         DATA / "cosmos.json": _text(cosmos(policy)),
         DATA / "roles.json": _text(roles(policy)),
+        DATA / "log.json": f'{{"immutableDays": {immutable_days(policy)}}}\n',
     }
 
 
@@ -90,6 +92,18 @@ def _queried(category: Category) -> Iterator[str]:
             yield f"/{finder.field}/[]/?"
     if category.identifies is not None:
         yield f"/{category.identifies.email}/?"
+
+
+def immutable_days(policy: Policy) -> int:
+    """How long nothing of the log may be altered: as old as its youngest entry can be when the policy drops its year.
+
+    More would keep the log beyond its own promise, less would let its end be altered. 0 where nothing drops it.
+    """
+    for category in policy.enforced():
+        if isinstance(category.store, OwnStore) and category.store.container == "audit-log":
+            starts = [datetime(year, 1, 1, tzinfo=UTC) for year in range(2026, 2066)]
+            return min((rule.period.after(each) - each).days for rule in category.rules for each in starts)
+    return 0
 
 
 # ---------------------------------------------------------------- roles

@@ -1,6 +1,7 @@
 #!/bin/sh
-# After deploying: locks the immutability of the log where the parameter lockLedger asks for it. Nobody can undo this, Microsoft
-# neither: until its days are over, no tile goes and the account that holds one stays.
+# `make lock-log`, after a green smoke test, or the end of the workflow: locks the immutability of the log where the
+# parameter lockLedger asks for it. Nobody can undo this, Microsoft neither: until its days are over, no tile goes and the
+# account that holds one stays.
 #
 # A locked policy takes no template any more, not even the same days: the parameter ledgerPolicyLocked must be true from
 # then on. What a failure leaves: a policy that is locked, or not; run this again.

@@ -9,9 +9,9 @@ param policyLocked bool
 @description('A lock against deletion of the account, as for production.')
 param lock bool
 
-// Policy row audit-log keeps a year's log for three years after the end of that year: whatever is in it is then at least
-// 1095 days old. More would keep the log beyond its own promise, less would let it be dropped early.
-var days = 1095
+// As old as the youngest of a year's log is when policy row audit-log drops it (infra/build.py). More would keep the log
+// beyond its own promise, less would let its end be altered before.
+var days = loadJsonContent('../data/log.json').immutableDays
 
 resource account 'Microsoft.Storage/storageAccounts@2025-01-01' existing = {
   name: accountName

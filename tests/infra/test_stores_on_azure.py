@@ -304,8 +304,8 @@ MISTAKES = [
     (nothing_has_a_time_to_live, r"enableAnalyticalStorage: false", "enableAnalyticalStorage: true"),
     (the_log_and_it_alone_is_immutable, r"'audit-log'", "'audit-state'"),
     (the_log_and_it_alone_is_immutable, r"allowProtectedAppendWritesAll: false", "allowProtectedAppendWritesAll: true"),
-    (immutability_ends_before_the_log_is_dropped, r"\b1095\b", "1096"),
-    (immutability_ends_before_the_log_is_dropped, r"\b1095\b", "30"),
+    (immutability_ends_before_the_log_is_dropped, r"\.immutableDays\b", ".immutableDays + 1"),
+    (immutability_ends_before_the_log_is_dropped, r"loadJsonContent\('\.\./data/log\.json'\)\.immutableDays", "30"),
 ]
 
 

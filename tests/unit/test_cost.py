@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,16 @@ def test_the_idle_month_has_each_firing_and_each_empty_run(book: cost.Book) -> N
     by_hand += sum(book.counts["empty runs"][name].get("write", 0) * times for name, times in book.runs.items())
     assert book.idle()["write"] == pytest.approx(by_hand)
     assert book.idle()["executions"] == pytest.approx(sum(book.firings.values()))
+
+
+def test_a_category_that_nobody_counted_is_reckoned_as_another_in_such_a_store(book: cost.Book) -> None:
+    new = book.policy.category("users").model_copy(update={"id": "doorbells"})
+    policy = replace(book.policy, categories=(*book.policy.categories, new))
+    more = replace(book, policy=policy)
+    alike = next(each.id for each in book.policy.enforced() if each.store.kind == "cosmos" and each.id in book.runs)
+    assert more.empty_run("doorbells") == book.counts["empty runs"][alike]
+    assert more.idle()["write"] > book.idle()["write"]
+    assert "doorbells" in cost.with_tables(cost.PAGE.read_text(encoding="utf-8"), more)
 
 
 def test_every_alert_is_in_the_bill(book: cost.Book) -> None:

@@ -154,7 +154,7 @@ def test_azd_finds_each_service_by_the_tag_of_an_app_and_there_is_an_output_for_
 
 def test_azds_hooks_are_files_of_ours_or_verbs_of_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert {"preup", "preprovision", "prepackage", "predeploy", "postprovision", "postdeploy"} == set(AZD["hooks"])
+    assert {"preup", "preprovision", "prepackage", "predeploy", "postprovision"} == set(AZD["hooks"])
     for hook in AZD["hooks"].values():
         assert hook["shell"] == "sh"
         verb = re.fullmatch(r"make (\w+)", hook["run"])
