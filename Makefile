@@ -53,6 +53,9 @@ check: lint types infra test ## what CI checks
 # The settings of a deployment by azd, but where RETENTION_SETTINGS names a file. No secret is among them.
 smoke: $(VENV)/.python-stamp ## test a deployment with a synthetic person (RETENTION_SETTINGS=, else azd's; OPTIONS=--no-person)
 	@if [ -z "$$RETENTION_SETTINGS" ]; then \
+	  command -v azd >/dev/null || { \
+	    echo 'No azd here, which knows the deployment: set RETENTION_SETTINGS to a settings file, or install azd.' >&2; \
+	    exit 1; }; \
 	  mkdir -p $(DATA) && azd env get-values --output json > $(DATA)/deployed.json || exit; \
 	  export RETENTION_SETTINGS=$(DATA)/deployed.json; \
 	fi; $(BIN)/retention smoke $(OPTIONS)

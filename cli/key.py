@@ -3,7 +3,7 @@
 It is made of the signing seed, which comes by standard input and by no other way: a seed among the arguments would
 stand in the shell's history and in the list of processes. Or it is made of a key that was published for another year:
 one seed signs every year's log, and each log has a key of its own name. Refused: a seed that is not the base64 of 32
-bytes.
+bytes, and a name that no log can have: a published key is for ever.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from cli import output, settings
+from shared.config import log_name
 from shared.errors import ConfigError
 from shared.ledger.checkpoint import CheckpointError, Signer, Verifier, parse_vkey
 from shared.ledger.head import YEAR
@@ -42,6 +43,8 @@ def key(
     year = year if year is not None else f"{datetime.now(UTC).year}"
     if not YEAR.fullmatch(year):
         raise ConfigError("--year: a log's year has four digits")
+    if origin is not None:
+        log_name(origin, "--origin")
     if of is None:
         name = origin if origin is not None else settings.config().text("LEDGER_ORIGIN")
         verifier = Signer(name=f"{name}/{year}", seed=_seed()).verifier

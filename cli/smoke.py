@@ -2,7 +2,7 @@
 
 The person is invented, and created with the caller's own identity; the functions erase them on a message, as anybody.
 Refused before anything is created: a policy without people, stores without the containers, a log without a key to check
-it with. Whatever happens, it says what is left of the person; nothing is deleted from here.
+it with, or with one that is none. Whatever happens, it says what is left of the person; nothing is deleted from here.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import typer
 from cli import audit, output, posture, settings
 from cli.sending import SEND_SECONDS
 from cli.synthetic import Invented, Person, Seeds, invent
+from cli.trusted import keys_in
 from shared import messages
 from shared.audit import EventType
 from shared.errors import ConfigError, TransientError
@@ -130,8 +131,7 @@ def smoke(
 async def _run(trial: Trial, *, with_person: bool) -> None:
     """The steps of `smoke`, each told when it is over. Raises ConfigError before anything is created."""
     app = trial.app
-    if not app.config.text("LEDGER_VERIFIER_KEY") and not app.config.has("LEDGER_SIGNING_SEED"):
-        raise ConfigError(NO_KEY)
+    _need_key(app)
     person = invent(app.policy, datetime.now(UTC)) if with_person else None
     if person is not None and (lacking := await Seeds(app=app).lacking(person.records)):
         raise ConfigError(
@@ -149,6 +149,16 @@ async def _run(trial: Trial, *, with_person: bool) -> None:
         done = await _person(trial, person)
     output.note("checking the log")
     trial.tell(await _log(trial, done))
+
+
+def _need_key(app: Product) -> None:
+    """Raise ConfigError where the log could not be checked at the end: no key, or one that cannot be read."""
+    if published := app.config.text("LEDGER_VERIFIER_KEY"):
+        keys_in(published, "setting LEDGER_VERIFIER_KEY")
+    elif app.config.has("LEDGER_SIGNING_SEED"):
+        app.signer(f"{datetime.now(UTC).year}")
+    else:
+        raise ConfigError(NO_KEY)
 
 
 # ---------------------------------------------------------------- posture, timers

@@ -58,10 +58,16 @@ def _key_text(given: str) -> str:
 
 def _pick(text: str, where: str, origin: str) -> Sequence[Verifier]:
     """The keys of this log in a text of one or more (each year's log has its own), else the first of them."""
+    keys = keys_in(text, where)
+    return [each for each in keys if each.name == origin] or keys[:1]
+
+
+def keys_in(text: str, where: str) -> Sequence[Verifier]:
+    """The keys in a text of one or more. Raises ConfigError, which says `where` it came from."""
     try:
         keys = [parse_vkey(each) for each in text.split()]
     except CheckpointError as error:
         raise ConfigError(f"{where}: {error}") from None
     if not keys:
         raise ConfigError(f"{where}: holds no verifier key (<name>+<id>+<key>)")
-    return [each for each in keys if each.name == origin] or keys[:1]
+    return keys

@@ -6,7 +6,8 @@ ALERT_EMAIL: `azd env set` sets one for azd, a variable of the GitHub environmen
 for nothing. What names the deployment comes from AZURE_ENV_NAME, AZURE_LOCATION, AZURE_PRINCIPAL_ID and
 AZURE_PRINCIPAL_TYPE; with --azd they are left for azd to fill in, which asks for those that it has not.
 
-Refused: a stage without a file, a parameter that main.bicep has not, a value that is not of its type.
+Refused: a stage without a file, a parameter that main.bicep has not, a value that is not of its type, a name that no
+log can have, a deployment without what only its owner knows: that name, and where it is no trial the governed stores.
 """
 
 from __future__ import annotations
@@ -30,6 +31,12 @@ NAMED_BY = {
 }
 """Parameters that name one deployment, and the variables they come from. azd knows all four by these names."""
 
+DEPLOYERS = ("User", "ServicePrincipal")
+STORES = ("dataAccountId", "backupAccountId", "cosmosAccountId")
+"""What a deployment that is no trial needs: it makes no governed store."""
+
+_ORIGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*(/[A-Za-z0-9._~-]+)+")  # shared/config.py's, which reads it later
+_EXAMPLE = re.compile(r"(.+\.)?example\.com/.*")
 _DECLARED = re.compile(r"^param (\w+) (string|bool|int|object|array)\b", re.MULTILINE)
 _TYPES: Mapping[str, type] = {"bool": bool, "int": int}
 
@@ -78,6 +85,10 @@ def merged(stage: Mapping[str, Any], types: Mapping[str, str], environment: Mapp
     for name, parameter in known.items():
         if environment.get(name, "").strip():
             values[parameter] = read(environment[name].strip(), types[parameter], name)
+    _complete(values)
+    kind = environment.get(NAMED_BY["deployerType"], "").strip()
+    if kind and kind not in DEPLOYERS:
+        raise ParametersError(f"{NAMED_BY['deployerType']} must be {' or '.join(DEPLOYERS)}")
     if azd and "${" in json.dumps(values):
         raise ParametersError("a value holds ${, which azd would replace")
     for name, source in NAMED_BY.items():
@@ -93,6 +104,34 @@ def merged(stage: Mapping[str, Any], types: Mapping[str, str], environment: Mapp
     }
 
 
+def _complete(values: Mapping[str, Any]) -> None:
+    """Raise ParametersError where Azure would refuse what is lacking, late and by a name that nobody set."""
+    lacking = []
+    if not values.get("ledgerOrigin"):
+        lacking.append("set LEDGER_ORIGIN: the log's name, a host and path of yours, for ever")
+    elif not _ORIGIN.fullmatch(values["ledgerOrigin"]):
+        raise ParametersError(
+            "LEDGER_ORIGIN must be a host and a path, as in log.example.com/retention: no scheme, white space, plus, "
+            "or slash at the end"
+        )
+    if not values.get("trial", False):
+        lacking += [
+            f"set {variable(name)}: the resource id of your own store, since this is no trial"
+            for name in STORES
+            if not values.get(name)
+        ]
+    if lacking:
+        raise ParametersError("\n".join(lacking))
+
+
+def remarks(document: Mapping[str, Any]) -> str:
+    """What is allowed, and perhaps not meant."""
+    origin = document["parameters"]["ledgerOrigin"]["value"]
+    if not _EXAMPLE.fullmatch(origin):
+        return ""
+    return f"the log's name is {origin}, the example's, and is for ever: for one of your own set LEDGER_ORIGIN first\n"
+
+
 def write(infra: Path, environment: Mapping[str, str], *, azd: bool) -> str:
     """Write main.parameters.json into `infra`; say from what. Raises ParametersError."""
     stage = environment.get("RETENTION_STAGE", "").strip() or "dev"
@@ -104,6 +143,7 @@ def write(infra: Path, environment: Mapping[str, str], *, azd: bool) -> str:
     here = sorted(each for name, each in settable(types).items() if environment.get(name, "").strip())
     target = infra / "main.parameters.json"
     target.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    sys.stderr.write(remarks(document))
     return f"{target}: stage {stage}; from the environment: {', '.join(here) or 'nothing'}"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,8 @@ class Setting:
     secret: bool = False
 
 
+_ORIGIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*(/[A-Za-z0-9._~-]+)+")  # infra/parameters.py has the same one
+_REFERENCE: Final = "@Microsoft.KeyVault("
 _BOTH: Final = ("pipeline", "ledger")
 
 SETTINGS = (
@@ -129,12 +132,12 @@ class Config:
     values: Mapping[str, str] = field(repr=False)  # connection strings and the seed are among them
 
     def text(self, name: str) -> str:
-        """A setting, or its default. Raises ConfigError when it has neither."""
+        """A setting, or its default. Raises ConfigError when it has neither, or is no name that a log can have."""
         setting = next(s for s in SETTINGS if s.name == name)
         value = self.values.get(name, "").strip() or setting.default
         if value is None:
             raise ConfigError(f"setting {name} is missing: {setting.meaning}")
-        return value
+        return log_name(value, f"setting {name}") if name == "LEDGER_ORIGIN" else value
 
     def number(self, name: str) -> int:
         """A whole number in its range. Raises ConfigError."""
@@ -185,6 +188,12 @@ class Config:
         if self.values.get("APP_ROLE") == "pipeline":
             raise ConfigError("role pipeline signs nothing: take LEDGER_SIGNING_SEED out of its settings")
         text = self.text("LEDGER_SIGNING_SEED")
+        if text.startswith(_REFERENCE):  # the platform hands it on as it is where it got no secret
+            raise ConfigError(
+                "setting LEDGER_SIGNING_SEED: the vault's reference was not resolved: look at the app's identity, its "
+                "role on the vault, the secret's name; the platform looks again after "
+                "config/configreferences/appsettings/refresh (docs/operate.md#seed)"
+            )
         try:
             seed = base64.b64decode(text, validate=True)
         except ValueError:
@@ -201,6 +210,16 @@ class Config:
         fields = dict(part.partition("=")[::2] for part in where.split(";"))
         endpoint = "" if how == "identity" else fields.get("BlobEndpoint", "")
         return urlsplit(endpoint).hostname in ("127.0.0.1", "localhost")
+
+
+def log_name(text: str, where: str) -> str:
+    """A log's name without the year, which is for ever. Raises ConfigError, which says `where` it came from."""
+    if not _ORIGIN.fullmatch(text):
+        raise ConfigError(
+            f"{where}: a log's name is a host and a path, as in log.example.com/retention: no scheme, white space, "
+            "plus, or slash at the end"
+        )
+    return text
 
 
 def load(environment: Mapping[str, str], settings_file: Path | None = None) -> Config:

@@ -35,6 +35,10 @@ until names=$(az keyvault secret list --vault-name "$AZURE_KEY_VAULT_NAME" --que
 done
 if printf '%s\n' "$names" | tr -d '\r' | grep -qx "$SECRET"; then
   echo "seed: the vault has one, which stays"
+  if [ -n "${GITHUB_ENV:-}" ] && [ -z "${LEDGER_VERIFIER_KEY:-}" ]; then
+    echo "seed: set the GitHub environment's variable LEDGER_VERIFIER_KEY, or the smoke test has no key to check the log"
+    echo "with: the key of this log that you published. The summary of the run that made the seed says it."
+  fi
   exit 0
 fi
 
@@ -52,6 +56,12 @@ echo "seed: made. Publish this key of the log, where an auditor finds it without
 echo "$key"
 if [ -n "${AZURE_ENV_NAME:-}" ] && command -v azd >/dev/null; then
   azd env set LEDGER_VERIFIER_KEY "$key" || echo "seed: keep the key yourself: azd did not" >&2
+fi
+if [ -n "${GITHUB_ENV:-}" ]; then  # for the smoke test of this run; no other run knows it
+  printf 'LEDGER_VERIFIER_KEY=%s\n' "$key" >>"$GITHUB_ENV"
+  echo "Before the next run, set the GitHub environment's variable LEDGER_VERIFIER_KEY to it."
+  [ -z "${LEDGER_VERIFIER_KEY:-}" ] ||
+    echo "It holds another key by now, of another seed: add this one to it, or the smoke test finds the log not sound."
 fi
 versions=$(az keyvault secret list-versions --vault-name "$AZURE_KEY_VAULT_NAME" --name "$SECRET" --query 'length(@)' \
   --output tsv | tr -d '\r')

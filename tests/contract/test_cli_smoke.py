@@ -301,6 +301,29 @@ def test_what_cannot_be_tested_is_refused_with_what_to_do_and_nobody_is_created(
     assert stored(world) == []
 
 
+@pytest.mark.parametrize("more", [(), ("--no-person",)], ids=["person", "no-person"])
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"LEDGER_VERIFIER_KEY": "no-key"}, "setting LEDGER_VERIFIER_KEY: the verifier key is not of the form"),
+        ({"LEDGER_VERIFIER_KEY": "KEY no-key"}, "setting LEDGER_VERIFIER_KEY: the verifier key is not of the form"),
+        ({"LEDGER_SIGNING_SEED": "no-seed"}, "setting LEDGER_SIGNING_SEED must be"),
+        ({"LEDGER_FORMER_KEYS": "no-key"}, "setting LEDGER_FORMER_KEYS: the verifier key is not of the form"),
+    ],
+    ids=["no-key", "second-is-no-key", "no-seed", "no-former-key"],
+)
+def test_a_key_that_is_none_is_refused_before_anything_is_waited_for_or_created(
+    world: World, settings: dict[str, str], said: str, more: tuple[str, ...]
+) -> None:
+    given = {name: value.replace("KEY", published(world)) for name, value in settings.items()}
+    with clock(world):
+        code, out, err = smoke(world, *more, **given)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert "waiting for" not in err
+    assert stored(world) == []
+
+
 def test_what_a_hold_keeps_is_told_with_the_request_that_waits_for_a_person(world: World) -> None:
     """The last one here: the hold stays."""
     why = ("--owner", "legal", "--reason", "a dispute", "--by", "operations")

@@ -67,12 +67,17 @@ def test_the_key_of_another_year_is_made_of_a_published_one_and_reads_no_seed(ke
 @pytest.mark.parametrize(
     ("arguments", "stdin", "said"),
     [
-        (("--origin", "o"), b"", "32 bytes"),
-        (("--origin", "o"), base64.b64encode(SEED[:31]), "32 bytes"),
-        (("--origin", "o"), base64.b64encode(SEED) + b"AAAA", "32 bytes"),
-        (("--origin", "o"), SEED, "32 bytes"),
-        (("--origin", "o p"), base64.b64encode(SEED), "origin"),
-        (("--origin", "o", "--year", "31"), base64.b64encode(SEED), "four digits"),
+        (("--origin", "o/a"), b"", "32 bytes"),
+        (("--origin", "o/a"), base64.b64encode(SEED[:31]), "32 bytes"),
+        (("--origin", "o/a"), base64.b64encode(SEED) + b"AAAA", "32 bytes"),
+        (("--origin", "o/a"), SEED, "32 bytes"),
+        (("--origin", "o/a p"), base64.b64encode(SEED), "--origin: a log's name is a host and a path"),
+        (("--origin", ""), base64.b64encode(SEED), "--origin: a log's name is a host and a path"),
+        (("--origin", "https://log.example/a"), base64.b64encode(SEED), "--origin: a log's name is a host and a path"),
+        (("--origin", "log.example/a/"), base64.b64encode(SEED), "--origin: a log's name is a host and a path"),
+        (("--origin", "", "--of", vkey("2031")), b"", "--origin: a log's name is a host and a path"),
+        (("--origin", "log.example/a/", "--of", vkey("2031")), b"", "--origin: a log's name is a host and a path"),
+        (("--origin", "o/a", "--year", "31"), base64.b64encode(SEED), "four digits"),
         ((), base64.b64encode(SEED), "LEDGER_ORIGIN"),
         (("--of", "nonsense"), b"", "verifier key"),
         (("--of", Signer(name="no-year", seed=SEED).verifier.vkey), b"", "end with a year"),
@@ -87,7 +92,14 @@ def test_anything_else_is_refused_and_nothing_of_the_seed_is_shown(
     assert base64.b64encode(SEED)[:12].decode() not in err
 
 
+def test_a_setting_that_is_no_logs_name_is_refused_as_the_option_is(key: Key, tmp_path: Path) -> None:
+    (tmp_path / "local.settings.json").write_text(json.dumps({"Values": {"LEDGER_ORIGIN": "https://log.example/b"}}))
+    code, out, err = key(stdin=base64.b64encode(SEED))
+    assert (code, out) == (2, "")
+    assert "setting LEDGER_ORIGIN: a log's name is a host and a path" in err
+
+
 def test_a_terminal_is_not_asked_for_a_seed(key: Key) -> None:
-    code, out, err = key("--origin", "o", stdin=Terminal(DEVELOPMENT_SEED.encode()))
+    code, out, err = key("--origin", "o/a", stdin=Terminal(DEVELOPMENT_SEED.encode()))
     assert (code, out) == (2, "")
     assert "terminal" in err

@@ -14,6 +14,21 @@ from shared.errors import ConfigError
 SEED = base64.b64encode(bytes(range(32))).decode()
 LOCAL = "BlobEndpoint=http://127.0.0.1:10000/ledger;AccountKey=local-key;"
 AZURE = "DefaultEndpointsProtocol=https;AccountName=ledger;AccountKey=azure-key;EndpointSuffix=core.windows.net"
+NO_ORIGINS = [
+    "https://log.example.com/retention",
+    "//log.example.com/retention",
+    "https:/log.example.com",
+    "log.example.com/retention/",
+    "log.example.com//retention",
+    "/retention",
+    "log.example.com",
+    "log.example.com/a b",
+    "log.example.com/a+b",
+    "log.example.com/a?b",
+    "log.example.com/a\x7f",
+    "log.example.com/å",
+    ".example.com/a",
+]
 NUMBERS = {setting.name: setting.default for setting in SETTINGS if (setting.default or "").isdigit()}
 
 
@@ -96,6 +111,32 @@ def test_another_seed_is_refused_and_not_repeated(seed: str) -> None:
     with pytest.raises(ConfigError) as caught:
         settings(LEDGER_SIGNING_SEED=seed, BLOB_LEDGER=LOCAL).signing_seed()
     assert str(caught.value) == "setting LEDGER_SIGNING_SEED must be the base64 of exactly 32 bytes"
+
+
+@pytest.mark.parametrize("end", [")", ""])
+def test_a_vaults_reference_that_was_not_resolved_is_told_as_that_and_not_repeated(end: str) -> None:
+    reference = f"@Microsoft.KeyVault(SecretUri=https://kv-1.vault.azure.net/secrets/ledger-signing-seed{end}"
+    with pytest.raises(ConfigError) as caught:
+        settings(LEDGER_SIGNING_SEED=reference, BLOB_LEDGER=AZURE).signing_seed()
+    said = str(caught.value)
+    assert said.startswith("setting LEDGER_SIGNING_SEED: the vault's reference was not resolved")
+    for cause in ("identity", "role on the vault", "secret's name"):
+        assert cause in said
+    assert "config/configreferences/appsettings/refresh" in said
+    assert "docs/operate.md#seed" in said
+    assert "base64" not in said
+    assert "kv-1" not in said
+
+
+@pytest.mark.parametrize("name", ["log.example.com/retention", "dev.example/a/b-2", "LOG.example/a_b.c~d"])
+def test_a_logs_name_is_a_host_and_a_path(name: str) -> None:
+    assert settings(LEDGER_ORIGIN=f" {name}\n").text("LEDGER_ORIGIN") == name
+
+
+@pytest.mark.parametrize("name", NO_ORIGINS)
+def test_another_name_of_a_log_is_refused_because_it_is_for_ever(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"^setting LEDGER_ORIGIN: a log's name is a host and a path"):
+        settings(LEDGER_ORIGIN=name).text("LEDGER_ORIGIN")
 
 
 def test_the_development_seed_signs_a_local_log_and_no_other() -> None:

@@ -221,6 +221,43 @@ def test_a_seed_that_is_there_stays(cloud: Cloud, newline: str) -> None:
     assert cloud.verbs() == ["keyvault secret list"]
 
 
+def test_in_a_workflow_the_key_of_a_new_seed_goes_to_the_later_steps_and_it_is_said_what_to_set(cloud: Cloud) -> None:
+    file = cloud.folder / "github-env"
+    file.write_text("OTHER=1\n")
+    ran = cloud.run("seed.sh", GITHUB_ENV=str(file))
+    assert ran.returncode == 0, ran.stderr
+    [key] = [line for line in ran.stdout.splitlines() if line.startswith("log.example.com/retention/2")]
+    parse_vkey(key)
+    assert file.read_text() == f"OTHER=1\nLEDGER_VERIFIER_KEY={key}\n"
+    assert "variable LEDGER_VERIFIER_KEY" in ran.stdout
+
+
+def test_a_key_is_for_the_later_steps_even_if_this_one_fails_after_the_seed_was_set(cloud: Cloud) -> None:
+    cloud.change(failing={"rest": 1})
+    file = cloud.folder / "github-env"
+    assert cloud.run("seed.sh", GITHUB_ENV=str(file)).returncode == 1
+    assert file.read_text().startswith("LEDGER_VERIFIER_KEY=log.example.com/retention/2")
+
+
+def test_a_workflow_whose_vault_has_a_seed_and_whose_variable_is_empty_is_told_what_to_set(cloud: Cloud) -> None:
+    cloud.change(secrets={"ledger-signing-seed": ["theirs"]})
+    file = cloud.folder / "github-env"
+    ran = cloud.run("seed.sh", GITHUB_ENV=str(file), LEDGER_VERIFIER_KEY="")
+    assert ran.returncode == 0
+    assert "set the GitHub environment's variable LEDGER_VERIFIER_KEY" in ran.stdout
+    assert not file.exists()
+    given = cloud.run("seed.sh", GITHUB_ENV=str(file), LEDGER_VERIFIER_KEY="log.example.com/retention/2026+a+b")
+    assert given.stdout == "seed: the vault has one, which stays\n"
+    assert not file.exists()
+
+
+def test_a_new_seed_under_a_variable_that_names_another_key_is_told(cloud: Cloud) -> None:
+    file = cloud.folder / "github-env"
+    ran = cloud.run("seed.sh", GITHUB_ENV=str(file), LEDGER_VERIFIER_KEY="log.example.com/retention/2026+a+b")
+    assert ran.returncode == 0
+    assert "variable LEDGER_VERIFIER_KEY" in ran.stdout
+
+
 def test_a_secret_of_a_longer_name_is_no_seed(cloud: Cloud) -> None:
     cloud.change(secrets={"ledger-signing-seed-old": ["x"]})
     assert cloud.run("seed.sh").returncode == 0
@@ -352,3 +389,51 @@ def test_a_hook_can_be_run_and_stops_at_the_first_failure(hook: Path) -> None:
     assert not any("set -x" in line for line in lines)
     assert os.access(hook, os.X_OK)
     subprocess.run(["/bin/sh", "-n", str(hook)], check=True)
+
+
+# ---------------------------------------------------------------- make smoke
+
+
+def smoke(folder: Path, tools: tuple[str, ...], **environment: str) -> subprocess.CompletedProcess[str]:
+    """`make smoke` with a `retention` that says its settings file, and with no program but these."""
+    project = folder / "project"
+    (project / ".venv" / "bin").mkdir(parents=True)
+    shutil.copy(HOOKS.parents[1] / "Makefile", project)
+    for name in ("pyproject.toml", "requirements.txt", ".venv/.python-stamp"):
+        (project / name).touch()
+    retention = project / ".venv" / "bin" / "retention"
+    retention.write_text('#!/bin/sh\necho "$1 with $RETENTION_SETTINGS"\n')
+    retention.chmod(0o755)
+    path = folder / "tools"
+    path.mkdir()
+    for name in ("make", "mkdir", *tools):
+        (path / name).symlink_to(shutil.which(name, path=f"{folder / 'bin'}:/usr/bin:/bin") or "")
+    return subprocess.run(
+        [str(path / "make"), "--silent", "smoke"],
+        cwd=project,
+        env={"PATH": str(path), "WORLD": str(folder / "world.json"), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_make_smoke_without_azd_and_without_settings_says_what_to_do(cloud: Cloud) -> None:
+    ran = smoke(cloud.folder, ())
+    assert ran.returncode != 0
+    assert ran.stdout == ""
+    assert "set RETENTION_SETTINGS to a settings file, or install azd" in ran.stderr
+    assert "not found" not in ran.stderr
+
+
+def test_make_smoke_with_settings_asks_no_azd(cloud: Cloud) -> None:
+    ran = smoke(cloud.folder, (), RETENTION_SETTINGS="mine.json")
+    assert (ran.returncode, ran.stdout) == (0, "smoke with mine.json\n")
+
+
+def test_make_smoke_ends_where_azd_has_no_values(cloud: Cloud) -> None:
+    ran = smoke(cloud.folder, ("azd",))  # the stand-in, which models `env set` alone
+    assert ran.returncode != 0
+    assert ran.stdout == ""
+    assert "install azd" not in ran.stderr

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,14 +14,40 @@ import pytest
 from ruamel.yaml import YAML
 
 from infra import outputs, parameters
+from shared.config import load
+from shared.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 BICEP = (ROOT / "infra" / "main.bicep").read_text(encoding="utf-8")
 
+NO_ORIGINS = [
+    "https://log.example.net/a",
+    "log.example.net/a/",
+    "log.example.net",
+    "a.example.net/b c",
+    "a.example.net/b+c",
+]
+
 # ---------------------------------------------------------------- parameters and outputs
 
 TYPES = parameters.declared(BICEP)
-STAGE = {"$schema": "s", "contentVersion": "1.0.0.0", "parameters": {"alertEmail": {"value": "a@example.com"}}}
+WHOLE = {"ledgerOrigin": {"value": "log.example.net/a"}, "trial": {"value": True}}
+STAGE = {
+    "$schema": "s",
+    "contentVersion": "1.0.0.0",
+    "parameters": {**WHOLE, "alertEmail": {"value": "a@example.com"}},
+}
+STAGES = {
+    stage: json.loads((ROOT / "infra" / f"{stage}.parameters.json").read_text(encoding="utf-8"))
+    for stage in parameters.STAGES
+}
+OWNERS = {
+    "LEDGER_ORIGIN": "log.example.net/a",
+    "DATA_ACCOUNT_ID": "/subscriptions/s/data",
+    "BACKUP_ACCOUNT_ID": "/subscriptions/s/backup",
+    "COSMOS_ACCOUNT_ID": "/subscriptions/s/cosmos",
+}
+"""What only the owner of a production deployment knows."""
 NAMES = {
     "AZURE_ENV_NAME": "trial",
     "AZURE_LOCATION": "norwayeast",
@@ -30,9 +58,9 @@ NAMES = {
 
 @pytest.mark.parametrize("stage", parameters.STAGES)
 def test_each_stages_file_and_what_names_the_deployment_are_parameters_of_main_bicep(stage: str) -> None:
-    file = json.loads((ROOT / "infra" / f"{stage}.parameters.json").read_text())
-    made = parameters.merged(file, TYPES, NAMES, azd=False)
-    assert set(file["parameters"]) | set(parameters.NAMED_BY) == set(made["parameters"]) <= set(TYPES)
+    given = {**NAMES, **(OWNERS if stage == "prod" else {})}
+    made = parameters.merged(STAGES[stage], TYPES, given, azd=False)
+    assert set(STAGES[stage]["parameters"]) | set(parameters.NAMED_BY) == set(made["parameters"]) <= set(TYPES)
     assert made["parameters"]["environmentName"] == {"value": "trial"}
 
 
@@ -79,7 +107,7 @@ def test_azd_fills_in_what_names_the_deployment() -> None:
         (STAGE, {**NAMES, "PRIVATE_NETWORKING": "yes"}, False, "PRIVATE_NETWORKING must be true or false"),
         (STAGE, {**NAMES, "AZURE_LOCATION": ""}, False, "set AZURE_LOCATION"),
         ({"parameters": {"nobody": {"value": 1}}}, NAMES, False, "nobody"),
-        ({"parameters": {"alertEmail": {"value": "${HOME}"}}}, NAMES, True, "azd would replace"),
+        ({"parameters": {**WHOLE, "alertEmail": {"value": "${HOME}"}}}, NAMES, True, "azd would replace"),
     ],
 )
 def test_parameters_that_would_be_wrong_are_refused(
@@ -89,10 +117,88 @@ def test_parameters_that_would_be_wrong_are_refused(
         parameters.merged(stage, TYPES, environment, azd=azd)
 
 
+@pytest.mark.parametrize("azd", [False, True])
+@pytest.mark.parametrize("missing", OWNERS)
+def test_prod_without_what_only_its_owner_knows_is_refused_by_the_variables_name(missing: str, azd: bool) -> None:
+    parameters.merged(STAGES["prod"], TYPES, {**NAMES, **OWNERS}, azd=azd)
+    for given in ({}, {missing: " "}):
+        rest = {name: value for name, value in OWNERS.items() if name != missing}
+        with pytest.raises(parameters.ParametersError, match=rf"^set {missing}: ") as caught:
+            parameters.merged(STAGES["prod"], TYPES, {**NAMES, **rest, **given}, azd=azd)
+        assert [name for name in rest if name in str(caught.value)] == []
+
+
+def test_all_that_is_missing_is_named_at_once() -> None:
+    with pytest.raises(parameters.ParametersError) as caught:
+        parameters.merged(STAGES["prod"], TYPES, NAMES, azd=False)
+    assert [name for name in OWNERS if f"set {name}: " not in str(caught.value)] == []
+
+
+def test_a_trial_needs_no_stores_of_ones_own() -> None:
+    given = {**NAMES, "TRIAL": "true", "LEDGER_ORIGIN": "log.example.net/a"}
+    assert parameters.merged(STAGES["prod"], TYPES, given, azd=False)["parameters"]["trial"] == {"value": True}
+    with pytest.raises(parameters.ParametersError, match="set COSMOS_ACCOUNT_ID: "):
+        parameters.merged(STAGES["dev"], TYPES, {**NAMES, "TRIAL": "false"}, azd=False)
+
+
+@pytest.mark.parametrize("name", [*NO_ORIGINS, "log.example.net/retention", "dev.example.com/a/b-2"])
+def test_a_name_for_the_log_that_the_app_would_refuse_is_refused_here(name: str) -> None:
+    given = {**NAMES, "LEDGER_ORIGIN": name}
+    try:
+        load({"LEDGER_ORIGIN": name}).text("LEDGER_ORIGIN")
+    except ConfigError:
+        with pytest.raises(parameters.ParametersError, match=r"^LEDGER_ORIGIN must be a host and a path"):
+            parameters.merged(STAGE, TYPES, given, azd=False)
+    else:
+        assert parameters.merged(STAGE, TYPES, given, azd=False)["parameters"]["ledgerOrigin"] == {"value": name}
+
+
+@pytest.mark.parametrize("azd", [False, True])
+@pytest.mark.parametrize("wrong", ["Group", "user", "serviceprincipal"])
+def test_who_deploys_is_a_user_or_a_service_principal(wrong: str, azd: bool) -> None:
+    with pytest.raises(parameters.ParametersError, match=r"^AZURE_PRINCIPAL_TYPE must be User or ServicePrincipal$"):
+        parameters.merged(STAGE, TYPES, {**NAMES, "AZURE_PRINCIPAL_TYPE": wrong}, azd=azd)
+    allowed = re.search(r"@allowed\(\[([^\]]+)\]\)\nparam deployerType", BICEP)
+    assert allowed is not None
+    assert tuple(re.findall(r"'(\w+)'", allowed[1])) == parameters.DEPLOYERS
+
+
+def script(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """infra/parameters.py, as make and the hook run it, on copies of the stages' files."""
+    for file in ("main.bicep", "dev.parameters.json", "prod.parameters.json"):
+        shutil.copy(ROOT / "infra" / file, folder)
+    command = [sys.executable, str(ROOT / "infra" / "parameters.py"), "--infra", str(folder)]
+    return subprocess.run(command, env={**NAMES, **environment}, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("given", [{}, {"LEDGER_ORIGIN": "log.example.com/retention"}], ids=["dev", "docs"])
+def test_an_examples_name_for_the_log_is_taken_and_it_is_said_that_it_is_for_ever(
+    tmp_path: Path, given: dict[str, str]
+) -> None:
+    ran = script(tmp_path, **given)
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "main.parameters.json").is_file()
+    name = given.get("LEDGER_ORIGIN", "dev.example.com/retention")
+    assert f"the log's name is {name}, the example's, and is for ever" in ran.stderr
+    assert "LEDGER_ORIGIN" in ran.stderr
+
+
+def test_a_name_of_ones_own_is_not_remarked_upon(tmp_path: Path) -> None:
+    ran = script(tmp_path, LEDGER_ORIGIN="log.notexample.com/retention")
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_prod_as_it_stands_writes_no_file(tmp_path: Path) -> None:
+    ran = script(tmp_path, RETENTION_STAGE="prod")
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "set LEDGER_ORIGIN: " in ran.stderr
+    assert not (tmp_path / "main.parameters.json").exists()
+
+
 def test_the_stage_chooses_the_file_and_no_other_stage_is_taken(tmp_path: Path) -> None:
     (tmp_path / "main.bicep").write_text(BICEP)
     for stage in parameters.STAGES:
-        entry = {"alertEmail": {"value": f"{stage}@example.com"}}
+        entry = {**WHOLE, "alertEmail": {"value": f"{stage}@example.com"}}
         (tmp_path / f"{stage}.parameters.json").write_text(json.dumps({"parameters": entry}))
     for stage in parameters.STAGES:
         parameters.write(tmp_path, {**NAMES, "RETENTION_STAGE": stage}, azd=False)

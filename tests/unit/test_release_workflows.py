@@ -126,10 +126,27 @@ def test_what_if_asks_with_the_parameters_that_deploy_gives() -> None:
     assert set(asks["env"]) == set(gives["env"])
     types = parameters.declared((ROOT / "infra" / "main.bicep").read_text(encoding="utf-8"))
     ours = {*parameters.settable(types), *parameters.NAMED_BY.values(), "RETENTION_STAGE"}
-    assert set(asks["env"]) <= ours
-    assert {name for name in asks["env"] if name.endswith("_ID")} >= {
-        parameters.variable(name) for name in types if name.endswith("Id") and name != "deployerId"
-    }
+    assert set(asks["env"]) == ours
+
+
+@pytest.mark.parametrize(("name", "job"), [("whatif", "what-if"), ("deploy", "deploy")])
+def test_every_variable_that_sets_a_parameter_is_passed_on_in_alphabetical_order(name: str, job: str) -> None:
+    types = parameters.declared((ROOT / "infra" / "main.bicep").read_text(encoding="utf-8"))
+    named = {*parameters.NAMED_BY.values(), "RETENTION_STAGE"}
+    env = WORKFLOWS[name]["jobs"][job]["env"]
+    assert [(each, value) for each, value in env.items() if each not in named] == [
+        (each, f"${{{{ vars.{each} }}}}") for each in sorted(parameters.settable(types))
+    ]
+
+
+def test_the_smoke_test_has_the_published_key_or_the_one_that_the_run_made() -> None:
+    """An entry of a step's `env` goes over GITHUB_ENV, also when it is empty: so the entry names both."""
+    job = WORKFLOWS["deploy"]["jobs"]["deploy"]
+    steps = {step["run"].partition("|")[0].strip(): step for step in job["steps"] if "run" in step}
+    key = "LEDGER_VERIFIER_KEY"
+    assert steps["make smoke"]["env"][key] == f"${{{{ vars.{key} || env.{key} }}}}"
+    assert steps["infra/hooks/seed.sh"]["env"] == {key: f"${{{{ vars.{key} }}}}"}
+    assert key not in job["env"]
 
 
 def test_a_deployment_waits_for_the_package_and_for_what_it_would_change() -> None:
