@@ -166,19 +166,14 @@ def _need_key(app: Product) -> None:
 
 async def _posture(app: Product) -> Step:
     """What the stores' settings make of each promise; what the caller may not read, the pipeline's last look tells."""
-    from shared.posture import wiring  # noqa: PLC0415 - the Azure SDKs take a second to import: only where they serve
-
-    asked = wiring.management(
-        app.config.text("AZURE_SUBSCRIPTION_ID"), None, None, client_id=app.config.values.get("AZURE_CLIENT_ID")
-    )
     now = datetime.now(UTC)
-    found = judge(app.policy, await wiring.read_stores(app, management=asked), now=now)
+    found = judge(app.policy, await app.posture.stores(), now=now)
     if found.fine:
         return Step(step="posture", fine=True, saw=posture.summary(found))
     wrong = [each for each in found.findings if each.kind != "note"]
     last = await last_posture(app.own("heartbeats"))
-    known = last is not None and last.fine and now - last.at <= FRESH
-    if last is not None and known and all(each.kind == "unknown" for each in wrong):
+    unknown_to_us_alone = all(each.kind == "unknown" for each in wrong)
+    if unknown_to_us_alone and last is not None and last.fine and now - last.at <= FRESH:
         unread = output.many(len(wrong), "finding")
         saw = f"fine by the pipeline's own look at {output.when(last.at)}; to you {unread} would be unknown"
         return Step(step="posture", fine=True, saw=saw)
