@@ -122,10 +122,14 @@ def _at(file: str, line: int) -> set[Site]:
 
 def _of_file(name: str, tree: ast.Module) -> Iterator[tuple[range, Site]]:
     counted: dict[tuple[str, str], int] = {}
-    awaited = {id(each.value): each for each in ast.walk(tree) if isinstance(each, ast.Await)}
+    awaited: dict[int, ast.AST] = {}  # by the call that is awaited, itself or handed on as a `partial`
+    for each in ast.walk(tree):
+        if isinstance(each, ast.Await) and isinstance(each.value, ast.Call):
+            awaited |= {id(inner): each for inner in (each.value, *each.value.args)}
     for function, call in _calls(tree, ""):
-        text = ast.unparse(call.func)
-        port = isinstance(call.func, ast.Attribute) and call.func.attr == "replace"
+        called = call.args[0] if ast.unparse(call.func) == "partial" else call.func
+        text = ast.unparse(called)
+        port = isinstance(called, ast.Attribute) and called.attr == "replace"
         if not (WRITE.search(text) or (port and any(each.arg == "etag" for each in call.keywords))):
             continue
         nth = counted[function, text] = counted.get((function, text), 0) + 1
