@@ -152,7 +152,9 @@ async def restored() -> World:
     await world.closer.close_due()
     await world.seal()
     world.user("anna")
-    order = messages.compose("replay", id=(number := str(uuid4())), by="the office", backup_began="2026-01-01T00:00:00Z")
+    order = messages.compose(
+        "replay", id=(number := str(uuid4())), by="the office", backup_began="2026-01-01T00:00:00Z"
+    )
     await world.queues["requests"].send(order, message_id=number)
     return world
 

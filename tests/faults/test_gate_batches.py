@@ -1,5 +1,6 @@
-"""Deletes that fail part way, over real sockets: one batch of several refused, one carried out whose answer was lost,
-one carried out in part. Each record has one event, and it is true.
+"""Deletes that fail part way, over real sockets: each record has one event, and it is true.
+
+One batch of several is refused, or carried out and its answer lost, or carried out in part.
 """
 
 from __future__ import annotations

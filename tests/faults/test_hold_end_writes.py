@@ -4,18 +4,16 @@ What comes next (the message again, the watch) ends it; the log says each thing 
 """
 
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from disturbances import Broken, Scene
 from promises import assert_whole
 from test_gate_writes import build
-from test_hold_races import ID, TARGETS, held, hold_message
+from test_hold_races import TARGETS, held, hold_message
 from test_hold_writes import RELEASE, delivered, half_deleted, said
 from world import World
 
-from shared import audit
 from shared.errors import RetentionError
 from shared.holds import InForce
 

@@ -151,7 +151,9 @@ async def ended(world: World, name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "broken"), PARKING, ids=str)
-async def test_after_a_failed_write_each_arrival_is_told_once_and_each_dismissal_once(name: str, broken: Broken) -> None:
+async def test_after_a_failed_write_each_arrival_is_told_once_and_each_dismissal_once(
+    name: str, broken: Broken
+) -> None:
     world = await SCENES[name].build()
     SCENES[name].arm(world, broken)
     with suppress(RetentionError):

@@ -129,7 +129,10 @@ CASES = [
     for name, scene in SCENES.items()
     for broken in scene.all_broken()
     if name in ("rows", "one", "pictures")
-    or (name == "people" and (broken.where in ("runs", "sweeps") or any("start_erasure" in str(s) for s in broken.sites)))
+    or (
+        name == "people"
+        and (broken.where in ("runs", "sweeps") or any("start_erasure" in str(s) for s in broken.sites))
+    )
     or (name == "in_hops" and broken.where == "sweeps")
     or (name not in ("people", "in_hops") and "/slice/" in broken.name)
 ]
