@@ -81,6 +81,7 @@ def test_the_commands_are_these() -> None:
         "audit verify",
         "audit download",
         "audit show",
+        "audit receipt",
         "audit key",
         "policy check",
         "policy show",
