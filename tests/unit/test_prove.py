@@ -3,17 +3,13 @@
 import asyncio
 import json
 import secrets
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from world import World
 
-from cli import main as command_line
 from shared import audit
-from shared.config import SETTINGS
 from shared.ledger.prove import misfits, prove, told
 from shared.ledger.reader import Live, download
 from shared.model import Scope, ScopeKind
@@ -91,23 +87,6 @@ async def test_nothing_is_proven_by_a_checkpoint_that_another_key_signed() -> No
 
 
 # ---------------------------------------------------------------- the command
-
-
-@pytest.fixture
-def retention(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Callable[..., tuple[int, str, str]]:
-    for setting in SETTINGS:
-        monkeypatch.delenv(setting.name, raising=False)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["retention", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            command_line.main()
-        return (int(ended.value.code or 0), *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture
