@@ -7,7 +7,7 @@ kills it (`steady`): else nobody could say whether it was.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -69,10 +69,10 @@ class Company:
         self._note("users", NEIGHBOUR, NEIGHBOUR, "kept", {_person(NEIGHBOUR)})
         for home in HOMES:
             await self._snapshot(home, 2, "kept", set())
-            self._row(items, home, 3, NEIGHBOUR, "kept", set())
+            self._row(items, home, days=3, fate="kept")
         for _ in range(3):
             await self._snapshot(HELD_HOME, 9, "held", set())
-            self._row(items, HELD_HOME, 40, NEIGHBOUR, "held", set())
+            self._row(items, HELD_HOME, days=40, fate="held")
         await self._create(items)
 
     async def hold(self) -> None:
@@ -88,7 +88,7 @@ class Company:
         """Pictures and rows whose period is over."""
         items: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for _ in range(rows):
-            self._row(items, self.chance.choice(HOMES), self.chance.randint(31, 60), NEIGHBOUR, "due", set())
+            self._row(items, self.chance.choice(HOMES), days=self.chance.randint(31, 60), fate="due")
         await asyncio.gather(
             self._create(items),
             *(
@@ -113,9 +113,9 @@ class Company:
             items["devices"].append({"id": f"{home}-gw", "homeId": home})
             self._note("devices", f"{home}-gw", home, "asked" if home == own else "kept", {_home(home), *mine})
         for days in (1, 2, 40):
-            self._row(items, own, days, user, "asked", mine)
-            self._row(items, shared, days, user, "asked", mine)
-        self._row(items, shared, 3, NEIGHBOUR, "kept", mine)
+            self._row(items, own, days=days, user=user, fate="asked", more=mine)
+            self._row(items, shared, days=days, user=user, fate="asked", more=mine)
+        self._row(items, shared, days=3, fate="kept", more=mine)
         await asyncio.gather(
             self._create(items),
             *(self._snapshot(own, days, "asked", mine) for days in (1, 2, 8, 9)),
@@ -229,7 +229,14 @@ class Company:
         )
 
     def _row(
-        self, items: Mapping[str, list[dict[str, Any]]], home: str, days: int, user: str, fate: Fate, more: set[Scope]
+        self,
+        items: Mapping[str, list[dict[str, Any]]],
+        home: str,
+        *,
+        days: int,
+        user: str = NEIGHBOUR,
+        fate: Fate,
+        more: Iterable[Scope] = (),
     ) -> None:
         self._number += 1
         key, at = f"row-{self._number}", datetime.now(UTC) - timedelta(days=days)
