@@ -1,8 +1,9 @@
 """What must hold after recovery, on the bytes in the stores: nothing gone without its event, and no event untrue."""
 
+import asyncio
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,21 +154,17 @@ def _short(event: Mapping[str, Any]) -> tuple[str, str]:
 # ---------------------------------------------------------------- runs and requests
 
 
-async def _runs(product: Product, events: Any) -> int:
+async def _runs(product: Product, events: Collection[Mapping[str, Any]]) -> int:
     """Each run that ended said so once, and said no more than the log does. Returns the units that it did not count.
 
-    Where a worker took up a slice while another was about to open its journal, both units tell of the same records: one
-    that they were erased, the other that they are gone. The run says so with a unit that it did not count.
+    Where two units met the same records, the run says so with as many units that it did not count: see `_pairs`.
     """
     told: dict[str, Counter[str]] = defaultdict(Counter)
-    claims: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    twice = _pairs(events, "run")
     ended: dict[str, Mapping[str, Any]] = {}
     for event in events:
         if event["type"].startswith(RECORD) and "run" in event["data"]["cause"]:
-            kind, run = event["type"].removeprefix(RECORD), event["data"]["cause"]["run"]
-            told[run][kind] += 1
-            if kind in GONE:
-                claims[run][event["data"]["record"]].add(event["id"].partition("/")[0])
+            told[event["data"]["cause"]["run"]][event["type"].removeprefix(RECORD)] += 1
         if event["type"] == audit.EventType.RUN_COMPLETED:
             assert event["data"]["run"] not in ended, "a run ended twice"
             ended[event["data"]["run"]] = event["data"]
@@ -175,11 +172,23 @@ async def _runs(product: Product, events: Any) -> int:
         outcomes = Counter(said["outcomes"])
         assert outcomes <= told[run], f"a run counts what the log has not: {outcomes - told[run]}"
         assert outcomes == told[run] or said["uncounted"], f"a run does not say all: {told[run] - outcomes}"
-        pairs = {frozenset(units) for units in claims[run].values() if len(units) > 1}
-        assert len(pairs) <= said["uncounted"], f"more units met the same records than the run knows of: {pairs}"
+        assert twice[run] <= said["uncounted"], "more units met the same records than the run knows of"
     current = {h.value.run for c in product.policy.enforced() if (h := await product.runs.current(c.id))}
     assert told.keys() <= ended.keys() | current, "a run that deleted never ended"
     return sum(said["uncounted"] for said in ended.values())
+
+
+def _pairs(events: Collection[Mapping[str, Any]], cause: str) -> Counter[str]:
+    """How many pairs of units of one run, or request, say of the same record that it is gone.
+
+    That takes two workers, of whom one takes up the work while the other is about to open its journal: then one unit
+    says that the records were erased, the other that they are gone. Both are true.
+    """
+    claims: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for event in events:
+        if event["type"].removeprefix(RECORD) in GONE and cause in event["data"]["cause"]:
+            claims[event["data"]["cause"][cause], event["data"]["record"]].add(event["id"].partition("/")[0])
+    return Counter(by for by, _ in {(by, frozenset(units)) for (by, _), units in claims.items() if len(units) > 1})
 
 
 async def _requests(company: Company, leaves: list[dict[str, Any]]) -> int:
@@ -202,6 +211,10 @@ async def _requests(company: Company, leaves: list[dict[str, Any]]) -> int:
     for request, each in said.items():
         closed = [audit.EventType.REQUEST_CLOSED] if documents[request].state is State.CLOSED else []
         assert sorted(kind for kind, _ in each) == sorted(wanted + closed), f"answered otherwise than once: {each}"
+    twice = _pairs(leaves, "request")
+    for request, document in documents.items():
+        unknown = sum(unit.outcomes == {} for unit in document.work)
+        assert twice[request] <= unknown, "more units met the same records than the request knows of"
     parked = [each async for each in parked_entries(company.product.own("parking"))]
     assert all(each.dismissed for each in parked), "a parked message was not made good"
     return len(parked)
@@ -217,7 +230,7 @@ async def _published(site: Site, year: str) -> set[tuple[int, str]]:
         ServiceBusClient.from_connection_string(site.settings["ServiceBus"]) as client,
         client.get_subscription_receiver("audit", "siem") as receiver,
     ):
-        while batch := await receiver.receive_messages(max_message_count=50, max_wait_time=3):
+        while batch := await receiver.receive_messages(max_message_count=50, max_wait_time=2):
             for message in batch:
                 found |= {
                     (event["logindex"], event["id"])
@@ -229,7 +242,7 @@ async def _published(site: Site, year: str) -> set[tuple[int, str]]:
 
 
 async def _status(site: Site, product: Product) -> None:
-    dead = {queue: await product.dead_letters_of(queue) for queue in QUEUES}
+    dead = dict(zip(QUEUES, await asyncio.gather(*map(product.dead_letters_of, QUEUES)), strict=True))
     assert dead == dict.fromkeys(QUEUES, 0), dead
     found = await product.gathering.gather(dead=dead)
     assert not found.attention, found.attention
