@@ -16,6 +16,7 @@ from typing import Literal
 from company import Company
 from victims import KINDS, SECONDS, Site
 
+from local.processes import PortBusyError, Process
 from shared.ledger.head import decode_head
 from shared.ledger.log import head_name
 from shared.ledger.reader import Live, sealed
@@ -119,7 +120,7 @@ async def kill_all(site: Site, company: Company, choices: list[Plan], *, backlog
             await asyncio.to_thread(process.kill)
             tally.kills[kind] += 1
             tally.landed[kind, (await look(company.product)).words(kind)] += 1
-            process.start()
+            await _started(process)
             if kind == "cosmos":
                 await _ready(site, plan.victim)
     tally.seconds = time.monotonic() - begun
@@ -149,6 +150,18 @@ async def _reached(aim: Aim, product: Product, known: set[str]) -> bool:
                     return True
         await asyncio.sleep(0.01)
     return True
+
+
+async def _started(process: Process) -> None:
+    """Start it again: what it listened on may be free a moment after its end only, when its last thread has ended."""
+    for _ in range(100):
+        try:
+            process.start()
+        except PortBusyError:
+            await asyncio.sleep(0.1)
+        else:
+            return
+    process.start()
 
 
 async def _ready(site: Site, victim: str) -> None:
