@@ -37,6 +37,14 @@ Outcomes = tuple[Outcome, ...]
 log = logging.getLogger("retention.gate")
 
 
+class UndecidedError(TransientError):
+    """Some of an open journal's records stay, as it seems, and a deletion may still be on its way to them.
+
+    The message is done with: to repeat it at once helps nobody. The watch comes back to the journal in its time, and
+    whatever waits for it is sent again. Operators do nothing.
+    """
+
+
 @dataclass(frozen=True, kw_only=True)
 class Gate:
     """What the gate needs. `stores` by `<store>/<account>`; `source` is the events' CloudEvents source.
@@ -65,7 +73,8 @@ class Gate:
         5. Ring the ledger's doorbell.
 
         Returns nothing when another worker settled first: then its account is the one in the log. Raises TransientError
-        when a record had no answer: the journal stays open and recovery repeats from step 2.
+        when a record had no answer: the journal stays open and recovery repeats from step 2. It is an UndecidedError
+        where that cannot help before some minutes are over.
         """
         if not records:
             return ()
@@ -134,13 +143,18 @@ class Gate:
             attempt.outcomes.update(kept)
         await self._delete_conditionally(attempt, kept)
         if attempt.left:
-            await self._give_up(attempt)
-            missing, name = len(attempt.left), attempt.intent.id
-            raise TransientError(f"{missing} records had no final answer; journal {name} stays open for recovery")
+            name = attempt.intent.id
+            if not await self._give_up(attempt):
+                raise TransientError(f"journal {name} was settled by another worker meanwhile")
+            kind = UndecidedError if attempt.undecided else TransientError
+            raise kind(f"{len(attempt.left)} records had no final answer; journal {name} stays open for recovery")
         return await self._settle(attempt)
 
-    async def _give_up(self, attempt: Attempt) -> None:
-        """Leave the journal open for recovery, as a new version: who looked before our deletions can settle no more."""
+    async def _give_up(self, attempt: Attempt) -> bool:
+        """Leave the journal open for recovery, as a new version: who looked before our deletions can settle no more.
+
+        False when another worker has settled it: then what this one may have deleted is corrected.
+        """
         intent = attempt.intent
         current: OpenJournal | None = attempt.journal
         while current is not None:
@@ -149,10 +163,11 @@ class Gate:
             except ChangedError:
                 current = await self.journals.read_open(intent.id)
             else:
-                return
+                return True
         said = await self.journals.settled(intent.id)
         await self._look(attempt, dict.fromkeys(n for n in attempt.left if n in attempt.unsure))
         await self._correct(attempt, said, self.clock())
+        return False
 
     async def _settle(self, attempt: Attempt) -> Outcomes:
         """Steps 4 and 5."""
