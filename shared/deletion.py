@@ -165,7 +165,14 @@ class Gate:
             else:
                 return True
         said = await self.journals.settled(intent.id)
-        await self._look(attempt, dict.fromkeys(n for n in attempt.left if n in attempt.unsure))
+        silent = [n for n in attempt.left if n in attempt.unsure]
+        for number in range(ATTEMPTS):  # nobody else looks once it is settled
+            if not silent:
+                break
+            await self.sleep(FIRST_WAIT * 2**number if number else 0.0)
+            silent = await self._look(attempt, dict.fromkeys(silent))
+        if silent:
+            log.error("ALARM journal %s was settled: no store says what became of %d records", intent.id, len(silent))
         await self._correct(attempt, said, self.clock())
         return False
 
@@ -235,18 +242,21 @@ class Gate:
                 found[ordinal] = Retained(law=law, until=record.due)
         return found
 
-    async def _look(self, attempt: Attempt, kept: Mapping[int, Kept | None]) -> None:
-        """Fill in what a look proves of these records, without asking for a deletion."""
-        intent = attempt.intent
+    async def _look(self, attempt: Attempt, kept: Mapping[int, Kept | None]) -> list[int]:
+        """Fill in what a look proves of these records, and delete nothing. Returns those without an answer."""
+        intent, silent = attempt.intent, list[int]()
         for store, ordinals in _by_store(intent, kept):
             records = [intent.records[n] for n in ordinals]
             try:
                 async with asyncio.timeout(ANSWER_WITHIN):
                     seen = await self._store(store).there(records, leaver=_leaver(intent))
             except TimeoutError:
+                silent += ordinals
                 continue
             for ordinal, there in zip(ordinals, seen, strict=True):
                 attempt.looked(ordinal, there, kept[ordinal])
+                silent += [ordinal] if isinstance(there, NoAnswer) else []
+        return silent
 
     async def _delete_conditionally(self, attempt: Attempt, kept: Mapping[int, Kept]) -> None:
         """Fill in the outcome of every record that is not kept and gives a final answer.
