@@ -11,8 +11,11 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 from shared import audit, messages
 from shared.accounts import account
@@ -33,6 +36,7 @@ ANSWER_WITHIN = 120.0  # seconds that one call of a store, or reading the holds,
 ON_ITS_WAY = timedelta(minutes=5)  # more than both: by then what an attempt sent has reached its store, or never will
 
 Outcomes = tuple[Outcome, ...]
+T = TypeVar("T")
 
 log = logging.getLogger("retention.gate")
 
@@ -159,7 +163,7 @@ class Gate:
         current: OpenJournal | None = attempt.journal
         while current is not None:
             try:
-                await self.journals.touch(current)
+                await self._surely(partial(self.journals.touch, current))
             except ChangedError:
                 current = await self.journals.read_open(intent.id)
             else:
@@ -183,7 +187,7 @@ class Gate:
         now = self.clock()
         events = await account(intent, outcomes, now, keys=self.keys, source=self.source)
         try:
-            await self.journals.settle(attempt.journal, events, log=str(now.year))
+            await self._surely(partial(self.journals.settle, attempt.journal, events, log=str(now.year)))
         except ChangedError:
             current = await self.journals.read_open(intent.id)
             if current is not None:  # another worker began, or gave up: it may have deleted what we found to be there
@@ -209,12 +213,24 @@ class Gate:
         if gone:
             log.error("ALARM journal %s was settled while its first worker still deleted: corrected", intent.id)
             correction = new_intent_id()  # a crash before this write loses the correction: two faults at once
-            events = await account(intent, gone, now, keys=self.keys, source=self.source, correction=correction)
-            await self.journals.post(correction, events, log=str(now.year))
-            for hold in await self.holds.read():
+            said_of = partial(account, intent, gone, now, keys=self.keys, source=self.source, correction=correction)
+            events = await self._surely(said_of)
+            await self._surely(partial(self.journals.post, correction, events, log=str(now.year)))
+            for hold in await self._surely(self.holds.read):
                 late = [f"{intent.id}/{n}" for n in gone if hold.covers(intent.records[n], intent.cause)]
                 if late:
-                    await self.holds.tell_late(hold.id, correction, late)
+                    await self._surely(partial(self.holds.tell_late, hold.id, correction, late))
+
+    async def _surely(self, step: Callable[[], Awaitable[T]]) -> T:
+        """Take a step that can be repeated, again where it had no answer: who woke too late alone knows what to say.
+
+        Raises TransientError when there is none in the end.
+        """
+        for number in range(ATTEMPTS - 1):
+            with suppress(TransientError):
+                return await step()
+            await self.sleep(FIRST_WAIT * 2**number)
+        return await step()
 
     async def _holds(self) -> Sequence[Hold]:
         """The holds. Raises TransientError where they cannot be read in time, or one covers nobody knows what."""
