@@ -36,8 +36,8 @@ class Attempt:
 
     `again`: an earlier attempt may have deleted. `unsure` are the records that a deletion without an answer may still
     reach: that one stays is not final. `tried` are those that such a deletion may have taken already: if another
-    version is there, whether the listed one was changed, or deleted and written anew, is not known. `staying` are those
-    that were last found to stay, which is not final yet.
+    version is there, whether the listed one was changed, or deleted and written anew, is not known. `silent` are those
+    whose deletion this attempt asked for without an answer, `staying` those last found to stay, which is not final yet.
     """
 
     journal: OpenJournal
