@@ -41,6 +41,14 @@ T = TypeVar("T")
 log = logging.getLogger("retention.gate")
 
 
+class UndecidedError(TransientError):
+    """Some of an open journal's records stay, as it seems, and a deletion may still be on its way to them.
+
+    The message is done with: to repeat it at once helps nobody. The watch comes back to the journal in its time, and
+    whatever waits for it is sent again. Operators do nothing.
+    """
+
+
 @dataclass(frozen=True, kw_only=True)
 class Gate:
     """What the gate needs. `stores` by `<store>/<account>`; `source` is the events' CloudEvents source.
@@ -69,7 +77,8 @@ class Gate:
         5. Ring the ledger's doorbell.
 
         Returns nothing when another worker settled first: then its account is the one in the log. Raises TransientError
-        when a record had no answer: the journal stays open and recovery repeats from step 2.
+        when a record had no answer: the journal stays open and recovery repeats from step 2. It is an UndecidedError
+        where that cannot help before some minutes are over.
         """
         if not records:
             return ()
@@ -138,13 +147,18 @@ class Gate:
             attempt.outcomes.update(kept)
         await self._delete_conditionally(attempt, kept)
         if attempt.left:
-            await self._give_up(attempt)
-            missing, name = len(attempt.left), attempt.intent.id
-            raise TransientError(f"{missing} records had no final answer; journal {name} stays open for recovery")
+            name = attempt.intent.id
+            if not await self._give_up(attempt):
+                raise TransientError(f"journal {name} was settled by another worker meanwhile")
+            kind = UndecidedError if attempt.undecided else TransientError
+            raise kind(f"{len(attempt.left)} records had no final answer; journal {name} stays open for recovery")
         return await self._settle(attempt)
 
-    async def _give_up(self, attempt: Attempt) -> None:
-        """Leave the journal open for recovery, as a new version: who looked before our deletions can settle no more."""
+    async def _give_up(self, attempt: Attempt) -> bool:
+        """Leave the journal open for recovery, as a new version: who looked before our deletions can settle no more.
+
+        False when another worker has settled it: then what this one may have deleted is corrected.
+        """
         intent = attempt.intent
         current: OpenJournal | None = attempt.journal
         while current is not None:
@@ -153,10 +167,18 @@ class Gate:
             except ChangedError:
                 current = await self.journals.read_open(intent.id)
             else:
-                return
+                return True
         said = await self.journals.settled(intent.id)
-        await self._look(attempt, dict.fromkeys(n for n in attempt.left if n in attempt.unsure))
+        silent = [n for n in attempt.left if n in attempt.unsure]
+        for number in range(ATTEMPTS):  # nobody else looks once it is settled
+            if not silent:
+                break
+            await self.sleep(FIRST_WAIT * 2**number if number else 0.0)
+            silent = await self._look(attempt, dict.fromkeys(silent))
+        if silent:
+            log.error("ALARM journal %s was settled: no store says what became of %d records", intent.id, len(silent))
         await self._correct(attempt, said, self.clock())
+        return False
 
     async def _settle(self, attempt: Attempt) -> Outcomes:
         """Steps 4 and 5."""
@@ -236,18 +258,21 @@ class Gate:
                 found[ordinal] = Retained(law=law, until=record.due)
         return found
 
-    async def _look(self, attempt: Attempt, kept: Mapping[int, Kept | None]) -> None:
-        """Fill in what a look proves of these records, without asking for a deletion."""
-        intent = attempt.intent
+    async def _look(self, attempt: Attempt, kept: Mapping[int, Kept | None]) -> list[int]:
+        """Fill in what a look proves of these records, and delete nothing. Returns those without an answer."""
+        intent, silent = attempt.intent, list[int]()
         for store, ordinals in _by_store(intent, kept):
             records = [intent.records[n] for n in ordinals]
             try:
                 async with asyncio.timeout(ANSWER_WITHIN):
                     seen = await self._store(store).there(records, leaver=_leaver(intent))
             except TimeoutError:
+                silent += ordinals
                 continue
             for ordinal, there in zip(ordinals, seen, strict=True):
                 attempt.looked(ordinal, there, kept[ordinal])
+                silent += [ordinal] if isinstance(there, NoAnswer) else []
+        return silent
 
     async def _delete_conditionally(self, attempt: Attempt, kept: Mapping[int, Kept]) -> None:
         """Fill in the outcome of every record that is not kept and gives a final answer.

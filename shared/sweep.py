@@ -20,7 +20,7 @@ from datetime import datetime
 from typing import Any
 
 from shared import messages
-from shared.deletion import Gate, count, new_intent_id
+from shared.deletion import Gate, UndecidedError, count, new_intent_id
 from shared.documents import Version
 from shared.errors import ChangedError, ExistsError, PermanentError
 from shared.model import Outcome, Record, SweepCause
@@ -75,6 +75,9 @@ class Sweeps:
             return await self._sweep(order, mine, document, held, hurry)
         except (ChangedError, ExistsError):
             log.info("another worker is on slice %d of %s", order.slice, order.run)
+            return held.value
+        except UndecidedError as error:
+            log.info("slice %d of %s waits, until it is sent again: %s", order.slice, order.run, error)
             return held.value
         except PermanentError as error:
             log.error("ALARM slice %d of %s cannot be swept: %s", order.slice, order.run, error)  # noqa: TRY400 - no bug
