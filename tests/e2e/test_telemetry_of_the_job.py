@@ -108,9 +108,7 @@ async def seed(product: Product) -> None:
     pictures = product.blobs("BLOB_DATA").get_container_client("camera-snapshots")
     for days in (0, 8, 9):
         at = NOW - timedelta(days=days, minutes=10)
-        await pictures.upload_blob(
-            f"{at:%Y-%m-%d}/{at:%H}/{HOME}/{CAMERA}/{at:%H%M%S}-{KANARI}-fotografi.jpg", b"x"
-        )
+        await pictures.upload_blob(f"{at:%Y-%m-%d}/{at:%H}/{HOME}/{CAMERA}/{at:%H%M%S}-{KANARI}-fotografi.jpg", b"x")
     rows = {
         "users": {
             "id": USER,
