@@ -76,7 +76,8 @@ class Gate:
         4. Settle: the journal becomes the exact events.
         5. Ring the ledger's doorbell.
 
-        Returns nothing when another worker settled first: then its account is the one in the log. Raises TransientError
+        Returns nothing when another worker settled first: then its account is the one in the log. Raises ChangedError
+        when another worker has taken over before step 1: nothing was deleted. Raises TransientError
         when a record had no answer: the journal stays open and recovery repeats from step 2. It is an UndecidedError
         where that cannot help before some minutes are over.
         """
@@ -102,6 +103,17 @@ class Gate:
         What is held by now is looked at, because the attempt before may have deleted it.
         """
         journal = await self.journals.read_open(intent_id)
+        return await self._again(journal) if journal else ()
+
+    async def recover_or_forestall(self, intent_id: str) -> Outcomes:
+        """The same for an intent that its worker noted and may not have written down: then it never will be.
+
+        For whoever goes on with that worker's records: it may only be slow, and both would delete them.
+        """
+        journal = await self.journals.read_open(intent_id)
+        if journal is None:
+            await self.journals.forestall(intent_id, log=str(self.clock().year))
+            journal = await self.journals.read_open(intent_id)
         return await self._again(journal) if journal else ()
 
     async def ring(self, intent_id: str) -> None:

@@ -25,7 +25,7 @@ WRITE = re.compile(
     r"""(^|\.)(create | delete | send | write | create_same | save | flush | _swap | _move | _beat | post | ring
         | set_current | set_pause | set_progress | touch | settle | tell_late | send_slice | start_erasure | admit)$
     | \bself\.(close | dismiss)$ | \bself\._(write | save | flush | record | end | change | post | forward | correct | in_force | see_to | place)$
-    | \b(journals\.open | runs\.(add | end) | register\.(note | close) | keys\.(of | close | get) | self\.update
+    | \b(journals\.(open | forestall | let_go) | runs\.(add | end) | register\.(note | close) | keys\.(of | close | get) | self\.update
         | parking\.(park | forget | close | dismiss) | heartbeats\.(timer | category) | restrict)$""",
     re.VERBOSE,
 )
