@@ -23,6 +23,7 @@ from azure.storage.blob import LocationMode
 from azure.storage.blob.aio import ContainerClient
 
 from shared.errors import ChangedError, ExistsError, RefusedError, TransientError
+from shared.stores.blob_list import every
 from shared.stores.interface import Entry, Stored
 
 NO_CONTAINER = "ContainerNotFound"  # a fault of ours, not an object that is not there
@@ -194,13 +195,11 @@ class BlobObjects:
     async def list(self, prefix: str = "") -> AsyncIterator[Entry]:
         """Yield the objects in the order of names."""
         try:
-            async for about in self._container.list_blobs(prefix, include=["metadata"]):
-                yield Entry(
-                    name=about.name,
-                    etag=quoted(about.etag),
-                    modified=about.last_modified,
-                    metadata=dict(about.metadata or {}),
-                )
+            async for found in every(self._container, prefix, include=["metadata"]):
+                for about in found.blobs:
+                    yield Entry(
+                        name=about.name, etag=quoted(about.etag), modified=about.last_modified, metadata=about.metadata
+                    )
         except AzureError as error:
             raise translate(error, self.where) from None
 
