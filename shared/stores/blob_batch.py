@@ -70,27 +70,24 @@ async def delete(container: ContainerClient, wanted: Sequence[Wanted], **options
 
 
 async def _compose(container: ContainerClient, wanted: Sequence[Wanted], boundary: str) -> bytes:
-    parts = urlsplit(container.url)
-    root = parts.path.rstrip("/")
-    date = formatdate(time.time(), usegmt=True)
     shared = key_of(container)
-    query, authorization = "", ""
+    query = authorization = ""
     if shared is None:
         one = await authorized(container, HttpRequest("DELETE", container.url))
         after = urlsplit(one.url).query
         query = f"?{after}" if after else ""
         authorization = f"Authorization: {one.headers['Authorization']}\r\n" if "Authorization" in one.headers else ""
-    key = base64.b64decode(shared[1]) if shared else b""
+    root, date = path_of(container, ""), formatdate(time.time(), usegmt=True)
     first = uuid.uuid4().int & ~0xFFFF  # one draw for all: the parts' ids count on from it
     written = []
     for number, blob in enumerate(wanted):
-        path, client_id = f"{root}/{quote(blob.name, safe='/~')}", str(uuid.UUID(int=first + number))
         if "\r" in blob.etag or "\n" in blob.etag:
             message = "an ETag cannot hold the end of a line"
             raise ValueError(message)
+        path, client_id = root + quote(blob.name, safe="/~"), str(uuid.UUID(int=first + number))
         if shared is not None:
-            signed = hmac.digest(key, _to_sign(shared[0], path, blob.etag, client_id, date), "sha256")
-            authorization = f"Authorization: SharedKey {shared[0]}:{base64.b64encode(signed).decode()}\r\n"
+            said = signed(shared, path, blob.etag, client_id=client_id, date=date)
+            authorization = f"Authorization: SharedKey {shared[0]}:{said}\r\n"
         written.append(
             f"--{boundary}\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n"
             f"Content-ID: {number}\r\n\r\nDELETE {path}{query} HTTP/1.1\r\nx-ms-delete-snapshots: include\r\n"
@@ -100,13 +97,20 @@ async def _compose(container: ContainerClient, wanted: Sequence[Wanted], boundar
     return f"{''.join(written)}--{boundary}--\r\n".encode()
 
 
-def _to_sign(account: str, path: str, etag: str, client_id: str, date: str) -> bytes:
-    """What a shared key signs of a part: eleven headers by their places, of which If-Match alone is there, then ours.
+def path_of(container: ContainerClient, name: str) -> str:
+    """The path of a blob's URL, as a part says it and a shared key signs it."""
+    return f"{urlsplit(container.url).path.rstrip('/')}/{quote(name, safe='/~')}"
+
+
+def signed(shared: tuple[str, str], path: str, etag: str, *, client_id: str, date: str) -> str:
+    """A part's signature by a shared key: of eleven headers by their places only If-Match is there, then come ours.
 
     https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key
     """
+    account, key = shared
     headers = f"x-ms-client-request-id:{client_id}\nx-ms-date:{date}\nx-ms-delete-snapshots:include\n"
-    return f"DELETE\n\n\n\n\n\n\n\n{etag}\n\n\n\n{headers}/{account}{path}".encode()
+    text = f"DELETE\n\n\n\n\n\n\n\n{etag}\n\n\n\n{headers}/{account}{path}"
+    return base64.b64encode(hmac.digest(base64.b64decode(key), text.encode(), "sha256")).decode()
 
 
 # ---------------------------------------------------------------- reading

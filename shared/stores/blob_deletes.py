@@ -45,26 +45,26 @@ class Deletes:
             by_container.setdefault(record.locator.container, []).append(number)
         jobs = []
         for name, numbers in by_container.items():
-            copies = Copies(self.service, self.service.get_container_client(name))
+            container = self.service.get_container_client(name)
+            copies = Copies(self.service, container)
             parts = [numbers[n : n + MOST] for n in range(0, len(numbers), MOST)]
-            jobs += [self._batch(name, part, records, answers, copies) for part in parts]
+            jobs += [self._batch(container, part, records, answers, copies) for part in parts]
         await bounded(jobs, self.concurrency)
         return answers
 
     async def _batch(
         self,
-        container: str,
+        container: ContainerClient,
         numbers: Sequence[int],
         records: Sequence[Record],
         answers: list[Answer],
         copies: Copies,
     ) -> None:
         """Fill in the answers to one batch, once what the account keeps of its blobs is gone too, or cannot go."""
-        client = self.service.get_container_client(container)
         wanted = [Wanted(name=records[n].locator.key, etag=records[n].etag) for n in numbers]
         replied = Replies()
         try:
-            parts = await blob_batch.delete(client, wanted, raw_response_hook=replied)
+            parts = await blob_batch.delete(container, wanted, raw_response_hook=replied)
         except AzureError as error:
             for n in numbers:
                 answers[n] = NoAnswer(retry_after=asked_to_wait(error))
@@ -73,7 +73,7 @@ class Deletes:
         for n, reply in zip(numbers, parts, strict=True):
             if reply is None:
                 continue
-            answer = await _answer(client, records[n], reply)
+            answer = await _answer(container, records[n], reply)
             match answer:
                 case "deleted" | "missing":
                     went[n] = "kept" if _keeps(reply) else answer
@@ -81,7 +81,7 @@ class Deletes:
                     answers[n] = "replaced"
                 case _:
                     answers[n] = answer
-        for n, answer in (await self._account_for(container, went, records, copies)).items():
+        for n, answer in (await self._account_for(container.container_name, went, records, copies)).items():
             answers[n] = answer
 
     async def _account_for(

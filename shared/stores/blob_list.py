@@ -1,8 +1,8 @@
 """Listings of a container: what the SDK's `list_blobs` and `walk_blobs` list, with the properties that are needed here.
 
 Sent over the SDK's pipeline (`blob_pipeline`), read by ElementTree. Refused, as an answer that cannot be read: XML that
-is not whole or not a listing, a document type (nothing that it defines is expanded), a blob without its name or its
-times. https://learn.microsoft.com/rest/api/storageservices/list-blobs
+is not whole, not UTF-8 or not a listing; a document type (nothing that it defines is expanded); a blob without its name
+or its times. https://learn.microsoft.com/rest/api/storageservices/list-blobs
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from azure.storage.blob.aio import ContainerClient
 
 from shared.stores.blob_pipeline import send
 
+_PLAIN = {"include": ","}  # what the SDK leaves as it is
 _NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MONTHS = {name: number for number, name in enumerate(_NAMES, 1)}
 _TIME = re.compile(
@@ -70,7 +71,9 @@ async def page(
     }
     parts = urlsplit(container.url)
     query = f"{parts.query}&" if parts.query else ""  # a SAS
-    query += "restype=container&comp=list" + "".join(f"&{k}={quote(v, safe='')}" for k, v in asked.items() if v)
+    query += "restype=container&comp=list" + "".join(
+        f"&{k}={quote(v, safe=_PLAIN.get(k, ''))}" for k, v in asked.items() if v
+    )
     url = f"{parts.scheme}://{parts.netloc}{parts.path}?{query}"
     response = await send(container, HttpRequest("GET", url, headers={"Accept": "application/xml"}), expected=200)
     try:
@@ -90,10 +93,13 @@ async def every(container: ContainerClient, prefix: str = "", **options: Any) ->
 
 def read(text: bytes) -> ListedPage:
     """A page from its XML. Raises ValueError on anything else."""
-    if b"<!DOCTYPE" in text:
-        raise ValueError("a listing has no document type")
+    whole = text.decode("utf-8-sig")
+    if (
+        "<!DOCTYPE" in whole or "\0" in whole
+    ):  # a null would have the parser take it for UTF-16, and read what we did not
+        raise ValueError("a listing has no document type, and is UTF-8")
     try:
-        root = ET.fromstring(text, ET.XMLParser(encoding="utf-8"))  # noqa: S314 - no document type, so no entities
+        root = ET.fromstring(whole)  # noqa: S314 - no document type, so no entities
     except ET.ParseError:
         raise ValueError("a listing is not whole XML") from None
     inside = root.find("Blobs")
