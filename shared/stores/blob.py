@@ -19,14 +19,18 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
 )
 from azure.core.pipeline.policies import AsyncRetryPolicy
+from azure.core.rest import HttpRequest
 from azure.storage.blob import LocationMode
 from azure.storage.blob.aio import ContainerClient
 
 from shared.errors import ChangedError, ExistsError, RefusedError, TransientError
 from shared.stores.blob_list import every
+from shared.stores.blob_pipeline import send, url_of
 from shared.stores.interface import Entry, Stored
 
 NO_CONTAINER = "ContainerNotFound"  # a fault of ours, not an object that is not there
+
+_META = "x-ms-meta-"
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -146,15 +150,18 @@ class BlobObjects:
     async def read(self, name: str) -> Stored | None:
         """Return the object, or None."""
         try:
-            answer = await self._container.get_blob_client(name).download_blob()
+            answer = await send(self._container, HttpRequest("GET", url_of(self._container, name)), expected=200)
         except ResourceNotFoundError as error:
             if code_of(error) == NO_CONTAINER:
                 raise
             return None
-        data = await answer.readall()
-        about = answer.properties
+        headers = answer.headers
         return Stored(
-            name=name, data=data, etag=about.etag, modified=about.last_modified, metadata=dict(about.metadata or {})
+            name=name,
+            data=answer.content,
+            etag=headers["ETag"],
+            modified=parsedate_to_datetime(headers["Last-Modified"]),
+            metadata={k[len(_META) :]: v for k, v in headers.items() if k.lower().startswith(_META)},
         )
 
     @translated

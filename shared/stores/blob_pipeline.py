@@ -11,6 +11,7 @@ goes out with the SDK's own, and fails where a new version changes it.
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from azure.core.exceptions import (
     ClientAuthenticationError,
@@ -44,6 +45,14 @@ async def send(container: ContainerClient, request: HttpRequest, *, expected: in
         error.error_code = response.headers.get("x-ms-error-code")  # type: ignore[attr-defined]
         raise error
     return response
+
+
+def url_of(container: ContainerClient, name: str = "", **query: str) -> str:
+    """The URL of a blob, or of the container, with what a SAS adds; of `query` what is not empty."""
+    parts = urlsplit(container.url)
+    asked = "&".join([*([parts.query] if parts.query else []), *(f"{k}={v}" for k, v in query.items() if v)])
+    path = f"{parts.path.rstrip('/')}/{quote(name, safe='/~')}" if name else parts.path
+    return f"{parts.scheme}://{parts.netloc}{path}{asked and '?'}{asked}"
 
 
 async def authorized(container: ContainerClient, request: HttpRequest) -> HttpRequest:
