@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
+from urllib.request import getproxies
 
 from azure.core import MatchConditions
 from azure.core.exceptions import (
@@ -50,6 +51,14 @@ class _Retry(AsyncRetryPolicy[Any, Any]):
 def retry_policy() -> AsyncRetryPolicy[Any, Any]:
     """Five tries more on 408, 429 and 5xx and on lost connections, waiting as the service says, else up to 20 s."""
     return _Retry(retry_total=5, retry_backoff_factor=0.4, retry_backoff_max=20)
+
+
+def client_options() -> dict[str, Any]:
+    """How a client of an account is built.
+
+    Without a proxy in the environment the transport need not look for one: it does so in two threads for each request.
+    """
+    return {"retry_policy": retry_policy(), "use_env_settings": bool(getproxies())}
 
 
 class Replies:
