@@ -10,6 +10,7 @@ goes out with the SDK's own, and fails where a new version changes it.
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -39,7 +40,8 @@ async def send(container: ContainerClient, request: HttpRequest, *, expected: in
     """
     request.headers["x-ms-version"] = container.api_version
     pipeline: Any = container._pipeline  # noqa: SLF001 - see the module's docstring
-    response = (await pipeline.run(request, **options)).http_response
+    client_id = str(uuid.uuid4())  # the SDK's own takes a lock of the machine's for each
+    response = (await pipeline.run(request, client_request_id=client_id, **options)).http_response
     if response.status_code != expected:
         error = _ERRORS.get(response.status_code, HttpResponseError)(response=response)
         error.error_code = response.headers.get("x-ms-error-code")  # type: ignore[attr-defined]
