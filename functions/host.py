@@ -53,11 +53,11 @@ async def told(function: str) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def heartbeat(timer: str) -> AsyncIterator[Product]:
-    """The Product for one firing of a timer, of which a heartbeat tells when it ends well."""
+    """The Product for one firing of a timer, of which a heartbeat tells when it ends well, by the store's clock."""
     async with told(timer):
         app = await product()
         yield app
-        await app.heartbeats.timer(timer, utc_now())
+        await app.heartbeats.timer(timer, await app.heartbeats.objects.now())
 
 
 @asynccontextmanager

@@ -209,10 +209,11 @@ class Gate:
     async def _kept(self, intent: Intent) -> dict[int, Kept]:
         """What must stay: held, or kept by a law against a request."""
         holds = await self._holds()
-        now = self.clock()
+        laws = intent.laws if isinstance(intent.cause, RequestCause) else {}
+        now = await self.journals.objects.now() if laws else intent.created  # no worker's: its clock may be ahead
         found: dict[int, Kept] = {}
         for ordinal, record in enumerate(intent.records):
-            law = intent.laws.get(record.category) if isinstance(intent.cause, RequestCause) else None
+            law = laws.get(record.category)
             hold = next((h for h in holds if h.covers(record, intent.cause)), None)
             if hold is not None:
                 found[ordinal] = Held(hold=hold.id)

@@ -374,11 +374,11 @@ class World:
                 message_id=message.message_id,
                 reason=str(error),
                 request=messages.request_id_of(message.body),
-                now=self.now,
+                now=self.clock(),
             )
 
     def _of(self, kind, message: Message):
-        order = messages.parse(message.body, now=self.now)
+        order = messages.parse(message.body, now=self.clock())
         if not isinstance(order, kind):
             raise messages.MessageError("retention.type: this queue takes other messages")
         return order

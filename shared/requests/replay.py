@@ -11,6 +11,7 @@ import hmac
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from dateutil.relativedelta import relativedelta
@@ -22,6 +23,8 @@ from shared.model import Scope, ScopeKind, utc_text
 from shared.requests.documents import RequestDocument, Requests, State
 from shared.requests.intake import Intake
 from shared.requests.register import Register
+
+A_SECOND = timedelta(seconds=1)  # stores tell whole seconds only
 
 log = logging.getLogger("retention.requests")
 
@@ -41,11 +44,11 @@ class Replays:
         The ids are made of the message's with the scopes' keys: the same message again makes none anew. One that fails
         does not stop the others; raises the first error when all have had their turn.
         """
-        if message.backup_began > self.intake.clock():
+        if message.backup_began > await self.requests.objects.now() + A_SECOND:
             raise messages.MessageError("retention.backup_began: it lies in the future; say when the backup began")
         found: dict[Scope, set[tuple[ScopeKind, str]]] = {}
         async for entry in self.register.entries():
-            if entry.erased_at >= message.backup_began:
+            if entry.erased_at + A_SECOND >= message.backup_began:
                 scope = Scope(kind=entry.scope[0], id=entry.scope[1])
                 found.setdefault(scope, set()).update(entry.scopes)
         log.warning("replay %s: %d erased since the backup began", message.id, len(found))
