@@ -1,7 +1,8 @@
 """AMQP 1.0 values to bytes and back, exactly: ``decode(encode(value))`` is the value, with its type.
 
 Refused with ``MalformedError``: anything that is not a well-formed value, nesting deeper than 32, arrays of more than
-65,536 items, arrays of described values, maps with a key twice. No other error leaves ``decode``, on any bytes.
+65,536 items, arrays of described values or of items without bytes, maps with a key twice or with keys that are neither
+texts nor whole numbers. No other error leaves ``decode``, on any bytes, and its work is bounded by their number.
 
 Specification: OASIS AMQP 1.0 part 1, http://docs.oasis-open.org/amqp/core/v1.0/os/amqp-core-types-v1.0-os.html
 """
@@ -54,6 +55,7 @@ _NARROW: tuple[tuple[int, type, struct.Struct], ...] = (
     (0x54, Int, struct.Struct(">b")),
     (0x55, Long, struct.Struct(">b")),
 )
+_BYTELESS = frozenset({0x40, 0x41, 0x42, 0x43, 0x44, 0x45})
 _OPAQUE_WIDTH = {0x73: 4, 0x74: 4, 0x84: 8, 0x94: 16}
 _WIDEST = {
     0x41: 0x56, 0x42: 0x56, 0x43: 0x70, 0x44: 0x80, 0x45: 0xD0, 0x52: 0x70, 0x53: 0x80, 0x54: 0x71, 0x55: 0x81,
@@ -190,8 +192,7 @@ def decode(data: bytes, offset: int = 0) -> tuple[object, int]:
     """The value at ``offset`` of ``data``, and the offset of the byte after it. Raises MalformedError."""
     try:
         return _decode(data, offset, 0)
-    except (struct.error, IndexError, KeyError, UnicodeError, TypeError) as error:
-        # TypeError: a map's key of a kind that cannot be one (a list, a map).
+    except (struct.error, IndexError, KeyError, UnicodeError) as error:
         raise MalformedError(f"not an AMQP value at byte {offset}") from error
 
 
@@ -283,6 +284,8 @@ def _map(*, large: bool) -> _Decoder:
         assert isinstance(items, list)  # noqa: S101 (what _list returns)
         if len(items) % 2:
             raise MalformedError("a map's last key has no value")
+        if not all(isinstance(key, str | bytes | int) for key in items[::2]):
+            raise MalformedError("maps with keys that are neither texts nor whole numbers are not modelled")
         pairs = dict(zip(items[::2], items[1::2], strict=True))
         if 2 * len(pairs) != len(items):
             raise MalformedError("a map holds a key twice")
@@ -297,6 +300,8 @@ def _array(*, large: bool) -> _Decoder:
         code = data[offset]
         if code == 0 or count > MAX_ARRAY_ITEMS:
             raise MalformedError("arrays of described values, or of more than 65,536 items, are not modelled")
+        if code in _BYTELESS:  # a few bytes could claim any number of items
+            raise MalformedError("arrays of items without bytes are not modelled")
         item_decoder = _DECODERS[code]
         offset += 1
         items = []
