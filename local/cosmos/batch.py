@@ -66,8 +66,8 @@ def run_batch(
 
 
 def _check_texts(operation: dict[str, Any]) -> None:
-    needs_id = operation.get("operationType") not in {"Create", "Upsert"}
-    if not isinstance(operation.get("operationType"), str) or (needs_id and not isinstance(operation.get("id"), str)):
+    kind = operation.get("operationType")
+    if not isinstance(kind, str) or (kind not in {"Create", "Upsert"} and not isinstance(operation.get("id"), str)):
         raise bad_request("an operation of a batch must have an operationType and, but to create, an id")
     if not isinstance(operation.get("ifMatch"), str | None):
         raise bad_request("ifMatch of an operation of a batch must be a string")

@@ -55,7 +55,7 @@ def _apply(item: Json, names: list[str], operation: dict[str, Any]) -> None:
     if not isinstance(parent, dict | list):
         raise bad_request("the parent of a patched path does not exist")
     operator = operation.get("op")
-    if operator not in {"add", "set", "replace", "remove", "incr"}:
+    if operator not in ("add", "set", "replace", "remove", "incr"):
         what = f"the patch operation {operator!r}"
         raise NotModelledError(what)
     if operator != "remove" and "value" not in operation:

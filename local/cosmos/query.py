@@ -139,12 +139,13 @@ def _matches(storage: Storage, request: Request, query: Query, after: _Position 
     source = _source(storage, request, ([order.path] if order else []) + [path for path, _, _ in pushed])
     sql = ["SELECT n, body,", key, "AS key FROM", source, "WHERE", " AND ".join(conditions), "ORDER BY", sorting]
     for row in storage.db.execute(" ".join(sql), values):
+        item = stored_json(row["body"]) if rest else None
+        if not all(evaluate(part, item) is True for part in rest):
+            continue
         if row["key"] >= UNSORTABLE:
             what = "sorting by arrays or objects"
             raise NotModelledError(what)
-        item = stored_json(row["body"]) if rest else None
-        if all(evaluate(part, item) is True for part in rest):
-            yield row
+        yield row
 
 
 def _source(storage: Storage, request: Request, paths: list[Path]) -> str:

@@ -167,14 +167,14 @@ class Session:
     def _disposition(self, disposition: Disposition) -> None:
         if not disposition.role:
             return  # about what the client sent: this side has settled that already
-        last = disposition.last if disposition.last is not None else disposition.first
+        last = int(disposition.last if disposition.last is not None else disposition.first)
         if last - disposition.first > WINDOW:
             raise RefusedError(faults.NOT_ALLOWED, "a disposition over more deliveries than a window holds")
-        if disposition.first == last:
+        following = int(disposition.first)
+        if following == last:
             known = [last] if last in self._unsettled else []
         else:
-            known = sorted(each for each in self._unsettled if disposition.first <= each <= last)
-        following = int(disposition.first)
+            known = sorted(each for each in self._unsettled if following <= each <= last)
         for delivery_id in known:
             self._refuse_to_settle(following, delivery_id - 1, disposition)
             self._settle(delivery_id, disposition)

@@ -93,7 +93,7 @@ class CosmosAtHand:
         start, *rest = sent
         return Said(
             status=int(start["status"]),
-            headers={name.decode(): value.decode() for name, value in start["headers"]},
+            headers={name.decode(): value.decode("latin-1") for name, value in start["headers"]},
             raw=b"".join(part.get("body", b"") for part in rest),
             seconds=time.process_time() - begun,
         )

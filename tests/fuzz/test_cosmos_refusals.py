@@ -105,6 +105,12 @@ def test_patch_of_a_path_that_is_none_is_refused_with_400(cosmos: CosmosAtHand, 
     assert cosmos.ask("PATCH", f"{DOCS}/i0", patch, HOME).status == 400
 
 
+@pytest.mark.parametrize("operator", ["move", "", None, 1, ["set"], {"set": 1}])
+def test_patch_operator_that_is_not_modelled_is_refused_with_501(cosmos: CosmosAtHand, operator: object) -> None:
+    patch = {"operations": [{"op": operator, "path": "/x", "value": 1}]}
+    assert cosmos.ask("PATCH", f"{DOCS}/i0", patch, HOME).status == 501
+
+
 @pytest.mark.parametrize("name", ["_ts", "_etag", "_rid", "_self", "_attachments"])
 def test_patch_of_what_the_server_owns_is_refused_with_400(cosmos: CosmosAtHand, name: str) -> None:
     patch = {"operations": [{"op": "set", "path": f"/{name}", "value": 1}]}
@@ -125,6 +131,7 @@ def test_patch_condition_that_is_no_text_is_refused_with_400(cosmos: CosmosAtHan
         {"operationType": "Read", "id": 5},
         {"operationType": "Read", "id": ["i0"]},
         {"operationType": "Delete"},
+        {"operationType": ["Delete"], "id": "i0"},
     ],
 )
 def test_batch_whose_fields_are_no_texts_is_refused_with_400(cosmos: CosmosAtHand, operation: dict[str, Any]) -> None:
