@@ -14,23 +14,17 @@ from collections.abc import Callable
 from local.servicebus import faults
 from local.servicebus.dispatch import Dispatcher
 from local.servicebus.faults import RefusedError
+from local.servicebus.frames import AMQP_HEADER, EMPTY_FRAME, MAX_FRAME_SIZE, SASL_HEADER, FrameReader, Incoming, frame
 from local.servicebus.performatives import (
-    AMQP_HEADER,
-    EMPTY_FRAME,
-    MAX_FRAME_SIZE,
-    SASL_HEADER,
     Begin,
     Close,
     End,
-    FrameReader,
-    Incoming,
     Open,
     Performative,
     SaslInit,
     SaslMechanisms,
     SaslOutcome,
     error,
-    frame,
 )
 from local.servicebus.session import Session
 from local.servicebus.values import Array, MalformedError, Symbol, UByte, UInt, UShort

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from local.servicebus.codec import decode, described
+from local.servicebus.decoding import decode
+from local.servicebus.encoding import described
 from local.servicebus.faults import INVALID_FIELD, NOT_IMPLEMENTED, RefusedError
 from local.servicebus.performatives import item
 from local.servicebus.values import Described, Int, Long, MalformedError, Symbol, Timestamp, UInt, ULong

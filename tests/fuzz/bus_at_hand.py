@@ -13,20 +13,17 @@ from typing import Any
 
 from local.servicebus.connection import Connection
 from local.servicebus.entities import Namespace, QueueSpec, TopicSpec
+from local.servicebus.frames import AMQP_HEADER, FrameReader, Incoming, frame
 from local.servicebus.performatives import (
-    AMQP_HEADER,
     SOURCE,
     TARGET,
     Attach,
     Begin,
     Flow,
-    FrameReader,
-    Incoming,
     Open,
     Performative,
     Transfer,
     described_list,
-    frame,
 )
 from local.servicebus.server import Server
 from local.servicebus.store import Store
@@ -50,7 +47,13 @@ class Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written = bytearray()
-        self.closed = False
+        self.closed = self.paused = False
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += data

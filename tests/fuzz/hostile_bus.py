@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from local.servicebus.codec import encode
+from local.servicebus.encoding import encode
+from local.servicebus.frames import AMQP_HEADER, SASL_HEADER, frame
 from local.servicebus.performatives import (
     ACCEPTED,
-    AMQP_HEADER,
     MODIFIED,
     REJECTED,
     RELEASED,
-    SASL_HEADER,
     SOURCE,
     TARGET,
     Attach,
@@ -32,7 +31,6 @@ from local.servicebus.performatives import (
     SaslInit,
     Transfer,
     error,
-    frame,
 )
 from local.servicebus.values import (
     Array,

@@ -16,7 +16,8 @@ from hostile_bus import Hostile
 from recorded import bus_traffic
 
 from local.servicebus.entities import load_entities
-from local.servicebus.performatives import ACCEPTED, AMQP_HEADER, FrameReader
+from local.servicebus.frames import AMQP_HEADER, FrameReader
+from local.servicebus.performatives import ACCEPTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,9 +9,21 @@ from uuid import UUID
 import pytest
 from bus_at_hand import Client, attach, bus_at_hand, credit, symbols
 
-from local.servicebus.codec import decode, encode
-from local.servicebus.performatives import ACCEPTED, REJECTED, Close, Detach, Disposition, Open, error, frame, outcome
-from local.servicebus.values import Array, Described, MalformedError, Timestamp, UInt, ULong
+from local.servicebus.decoding import decode
+from local.servicebus.encoding import encode
+from local.servicebus.frames import FrameReader, Incoming, frame
+from local.servicebus.performatives import (
+    ACCEPTED,
+    REJECTED,
+    Close,
+    Detach,
+    Disposition,
+    Open,
+    Transfer,
+    error,
+    outcome,
+)
+from local.servicebus.values import Array, Described, Int, MalformedError, Timestamp, UInt, ULong
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -121,6 +133,38 @@ async def test_idle_time_that_cannot_be_kept_closes_the_connection_with_the_reas
         assert isinstance(answers[-1], Close)
         assert answers[-1].error is not None
         assert client.wire.closed
+
+
+async def test_client_that_does_not_read_is_not_listened_to_until_it_does(client: Client) -> None:
+    client.connection.pause_writing()
+    assert client.wire.paused
+    client.connection.resume_writing()
+    assert not client.wire.paused
+    client.wire.closed = True  # and what is going away is left alone
+    client.connection.pause_writing()
+    assert not client.wire.paused
+
+
+@pytest.mark.parametrize(
+    ("operation", "token", "status"),
+    [
+        ("put-token", "SharedAccessSignature sr=x&sig=y&se=1&skn=z", 202),
+        ("put-token", "eyJ0eXAiOiJKV1QifQ.e30.", 401),
+        ("put-token", None, 401),
+        ("delete-token", "SharedAccessSignature x", 401),
+    ],
+)
+async def test_token_that_is_no_shared_access_signature_is_unauthorised(
+    client: Client, operation: str, token: str | None, status: int
+) -> None:
+    await client.say(attach(3, "$cbs", role=True), credit(3, 5), attach(4, "$cbs", role=False))
+    request = sections(properties(id=UUID(int=1)), (0x74, {"operation": operation}), (0x77, token))
+    asked = Transfer(handle=UInt(4), delivery_id=UInt(1), delivery_tag=b"t", message_format=UInt(0), more=False)
+    await client.give(frame(asked, 0, request))
+    answers = FrameReader().feed(bytes(client.wire.written))
+    (payload,) = [each.payload for each in answers if isinstance(each, Incoming) and each.payload]
+    client.wire.written.clear()
+    assert encode("status-code") + encode(Int(status)) in payload
 
 
 async def test_rejection_without_a_list_of_fields_is_answered(client: Client) -> None:

@@ -11,22 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.servicebus.codec import MAX_DEPTH, decode, encode
+from local.servicebus.decoding import MAX_DEPTH, decode
+from local.servicebus.encoding import encode
 from local.servicebus.envelope import BATCH_FORMAT, open_batch, open_envelope
 from local.servicebus.faults import RefusedError
-from local.servicebus.performatives import (
-    ACCEPTED,
-    AMQP_HEADER,
-    EMPTY_FRAME,
-    MAX_FRAME_SIZE,
-    Disposition,
-    Flow,
-    FrameReader,
-    Incoming,
-    Transfer,
-    frame,
-    outcome,
-)
+from local.servicebus.frames import AMQP_HEADER, EMPTY_FRAME, MAX_FRAME_SIZE, FrameReader, Incoming, frame
+from local.servicebus.performatives import ACCEPTED, Disposition, Flow, Transfer, outcome
 from local.servicebus.values import (
     ARRAY_OF,
     Array,
