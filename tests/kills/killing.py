@@ -33,6 +33,8 @@ AIMS: dict[str, tuple[Aim, ...]] = {
 }
 AIM_SECONDS = 4.0  # that a moment is waited for
 READY_SECONDS = 90.0
+REST_SECONDS = 15.0  # for the ledger, once the workers are stopped
+TRIES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,18 +201,39 @@ async def recovered(site: Site, company: Company, *, seconds: float) -> float:
     finally:
         await _ended(firing)
     await site.each_timer_once()
-    rest = {**SECONDS, "planner": 15.0}  # what is under way ends, and the log is sealed, before the next runs begin
-    firing = asyncio.create_task(site.keep_firing(rest, 2))
+    for _ in range(TRIES):
+        if await _brought_to_rest(site, company.product, seconds):
+            return time.monotonic() - begun
+    raise AssertionError(f"it never comes to rest\n{site.tails()}")
+
+
+async def _brought_to_rest(site: Site, product: Product, seconds: float) -> bool:
+    """Wait until what is under way has ended, and stop the workers; whether they began nothing more meanwhile."""
+    what = ["nothing was looked at"]
 
     async def quiet() -> bool:
-        what[0] = await _unpublished(company.product)
+        what[0] = await _unpublished(product)
         return not what[0]
 
+    rest = {**SECONDS, "planner": 15.0}  # runs are further apart, so that all can have ended at one moment
+    firing = asyncio.create_task(site.keep_firing(rest, 2))
     try:
         await until(quiet, seconds, "the log is not quiet", lambda: f"{what[0]}\n{site.tails()}", step=0.7)
     finally:
         await _ended(firing)
-    return time.monotonic() - begun
+    workers = [site.apps["worker-1"], site.apps["worker-2"]]
+    await asyncio.gather(*(asyncio.to_thread(worker.stop) for worker in workers))
+    firing = asyncio.create_task(site.keep_firing({"ledger_seal": 0.5, "ledger_publish": 0.5}, 3))
+    try:
+        await until(quiet, REST_SECONDS, "", str, step=0.3)
+    except AssertionError:
+        for worker in workers:
+            await _started(worker)
+        return False
+    finally:
+        await _ended(firing)
+    await asyncio.to_thread(site.apps["ledger"].stop)
+    return True
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
