@@ -1,7 +1,7 @@
 """Kills, by a seed: whom, at what moment, and where each of them landed; then recovery by timers and queues alone.
 
-Some kills come at any time. Others wait for a moment: a journal that has just been opened, one that is settled, a head
-of the log that names journals which are still there. Whoever was killed is started again at once.
+Some kills come at any time. Others wait for a moment: a journal that has just been opened, a picture that has just
+gone, a journal that is settled, a head of the log that names journals which are still there. Whoever was killed is started again at once.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
-from company import Company
+from company import SNAPSHOTS, Company
 from victims import KINDS, SECONDS, Site
 
 from local.processes import PortBusyError, Process
@@ -23,10 +23,10 @@ from shared.ledger.reader import Live, sealed
 from shared.requests.documents import OPEN
 from shared.wiring import Product
 
-Aim = Literal["any time", "open", "settled", "committed"]
+Aim = Literal["any time", "open", "gone", "settled", "committed"]
 WEIGHTS = {"worker-1": 28, "worker-2": 28, "ledger": 20, "servicebus": 14, "cosmos": 10}
 AIMS: dict[str, tuple[Aim, ...]] = {
-    "worker": ("any time", "open", "open", "settled"),
+    "worker": ("any time", "open", "gone", "gone", "settled"),
     "ledger": ("any time", "settled", "committed", "committed"),
     "broker": ("any time", "open", "settled"),
     "cosmos": ("any time", "open", "open"),
@@ -140,10 +140,14 @@ async def _feed(company: Company, backlog: int) -> None:
 async def _reached(aim: Aim, product: Product, known: set[str]) -> bool:
     """Wait for the moment; whether it came."""
     end = time.monotonic() + AIM_SECONDS
+    pictures = await _pictures(product) if aim == "gone" else 0
     while aim != "any time":
         if time.monotonic() > end:
             return False
-        if aim == "committed":
+        if aim == "gone":
+            if await _pictures(product) < pictures:
+                return True
+        elif aim == "committed":
             if (await look(product)).committed:
                 return True
         else:
@@ -152,6 +156,11 @@ async def _reached(aim: Aim, product: Product, known: set[str]) -> bool:
                     return True
         await asyncio.sleep(0.01)
     return True
+
+
+async def _pictures(product: Product) -> int:
+    container = product.blobs("BLOB_DATA").get_container_client(SNAPSHOTS)
+    return len([name async for name in container.list_blob_names()])
 
 
 async def _started(process: Process) -> None:
