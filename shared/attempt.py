@@ -36,8 +36,8 @@ class Attempt:
 
     `again`: an earlier attempt may have deleted. `unsure` are the records that a deletion without an answer may still
     reach: that one stays is not final. `tried` are those that such a deletion may have taken already: if another
-    version is there, whether the listed one was changed, or deleted and written anew, is not known. `staying` are those
-    that were last found to stay, which is not final yet.
+    version is there, whether the listed one was changed, or deleted and written anew, is not known. `silent` are those
+    whose deletion this attempt asked for without an answer, `staying` those last found to stay, which is not final yet.
     """
 
     journal: OpenJournal
@@ -46,6 +46,7 @@ class Attempt:
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     unsure: set[int] = field(default_factory=set)
     tried: set[int] = field(default_factory=set)
+    silent: set[int] = field(default_factory=set)
     staying: set[int] = field(default_factory=set)
 
     @classmethod
@@ -82,6 +83,7 @@ class Attempt:
         if isinstance(answer, NoAnswer):
             self.unsure.add(ordinal)
             self.tried.add(ordinal)
+            self.silent.add(ordinal)
             return
         outcome = _outcome("replaced" if answer == "changed" and ordinal in self.tried else answer)
         if isinstance(outcome, Blocked) and ordinal in self.unsure:
@@ -115,9 +117,9 @@ class Attempt:
         """What this attempt deleted, or may have, of records of which another worker said otherwise.
 
         `said` are the types of that worker's events, `stayed` those that say of a record that it is there; None: what
-        was said is not known, and whatever this attempt did is returned.
+        was said is not known, and whatever this attempt did, or may have done, is returned.
         """
-        lost = set[int]() if said is None and self.again else self.tried
+        lost = self.silent if said is None and self.again else self.tried
         return {
             ordinal: outcome
             for ordinal, outcome in self.outcomes.items()

@@ -101,7 +101,8 @@ class Sweeps:
         hurry: Callable[[], bool],
     ) -> SliceProgress:
         if held.value.intent:  # an earlier worker was at the gate: its unit is finished, and counted where that can be
-            held = await self._record(order, held, _counted(held.value, await self.gate.recover(held.value.intent)))
+            outcomes = await self.gate.recover_or_forestall(held.value.intent)
+            held = await self._record(order, held, _counted(held.value, outcomes))
         if document is None or document.policy != self.policy.digest:
             return await self._end(order, held, POLICY_CHANGED if document else PLAN_GONE)
         planned = document.slices[order.slice]
