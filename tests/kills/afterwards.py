@@ -116,6 +116,8 @@ def _against(
     claims = [event for event in mine if event["type"].removeprefix(RECORD) in GONE and "action" not in event["data"]]
     if thing.fate == "left":
         return _against_left(stored, kinds, claims), False
+    if untrue := kinds.keys() - _may_be_said(thing):
+        return f"events that cannot be: {untrue}", False
     if stored is None:
         if thing.fate in ("kept", "held"):
             return "it is gone, and was not due", False
@@ -129,10 +131,18 @@ def _against(
         return "it is still there", False
     if claims:
         return "it is there, and an event says that it is gone", False
-    if thing.etag.strip('"') != stored[0].strip('"'):
-        return "somebody changed it", False
-    allowed = {"held"} if thing.fate == "held" else {"renewed", "replaced"}
-    return (f"events that cannot be: {kinds}" if kinds.keys() - allowed else ""), False
+    changed = thing.etag.strip('"') != stored[0].strip('"')
+    return ("it is another version than was written" if changed else ""), False
+
+
+def _may_be_said(thing: Thing) -> set[str]:
+    """What can be true of a record at all."""
+    if thing.fate == "held":
+        return {"held"}
+    gone = {"erased", "already_gone"} if thing.fate != "kept" else set[str]()
+    if thing.locator.container == "homes":
+        return gone | {"left", "renewed", "replaced"}  # whoever leaves a home writes it anew
+    return gone | ({"renewed", "replaced"} if thing.changed else set[str]())
 
 
 def _against_left(home: tuple[str, Mapping[str, Any]] | None, kinds: Counter[str], claims: list[dict[str, Any]]) -> str:
