@@ -12,11 +12,12 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from shared.audit import EventError, parse_event
+from shared.audit import EventError
 from shared.ledger.ahead import ahead
 from shared.ledger.checkpoint import Checkpoint, CheckpointError, Verifier, open_checkpoint, read_checkpoint
 from shared.ledger.event_ids import EventIds
 from shared.ledger.merkle import leaf_hash
+from shared.ledger.shapes import Shapes
 from shared.ledger.source import CHECKPOINT, NUMBERED, Source
 from shared.ledger.tiles import (
     WIDTH,
@@ -142,6 +143,7 @@ class _Check:
 
     def __init__(self, source: Source, verifiers: Sequence[Verifier]) -> None:
         self.ids = EventIds()
+        self._shapes = Shapes()
         self._source = source
         self._verifiers = verifiers
         self._stated: Checkpoint | None = None
@@ -245,7 +247,7 @@ class _Check:
 
     def _event(self, path: str, leaf: int, entry: bytes, digest: bytes) -> None:
         try:
-            event_id: str = parse_event(entry)["id"]
+            event_id = self._shapes.event_id(entry)
         except EventError as error:
             self._find(path, str(error), leaf=leaf, event=_event_id(entry))
             return
