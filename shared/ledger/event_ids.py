@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Sequence
 
 from shared.ledger.merkle import HASH_BYTES
 
@@ -52,6 +53,24 @@ class EventIds:
         self.count += 1
         return None
 
+    def follow(self, ids: Sequence[object], leaf: int, hashes: Sequence[bytes], *, start: int) -> int:
+        """Note those from `start` on that go on with the run, which can clash with none; return where they end.
+
+        `leaf` is the place of the first of `ids`, `hashes` are theirs.
+        """
+        at = start
+        if leaf + at == self._next_leaf:
+            end = min(len(ids), at + self._most - len(self._hashes))
+            ordinal, intent = self._first + len(self._hashes) - at, self._intent
+            while at < end and ids[at] == f"{intent}/{ordinal + at}":
+                at += 1
+        if at > start:
+            self._hashes += hashes[start:at]
+            self._next = f"{intent}/{ordinal + at}"
+            self._next_leaf = leaf + at
+            self.count += at - start
+        return at
+
     def _begin(self, intent: str, ordinal: int, leaf: int) -> None:
         """Begin a run with an id that is in no row: it ends before the next one that is."""
         row = self._table.execute(
@@ -66,7 +85,7 @@ class EventIds:
             row = (_key(self._intent), self._first, self._leaf, b"".join(self._hashes))
             self._table.execute("INSERT INTO runs VALUES (?, ?, ?, ?)", row)
             self._hashes = []
-            self._next = ""
+            self._next, self._next_leaf = "", -1
 
     def _look(self, intent: str, ordinal: int) -> tuple[int, bytes] | None:
         """Leaf and hash of the id, where a row has it."""

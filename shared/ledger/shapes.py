@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from shared.audit import MAX_BYTES, EventError, parse_event
@@ -41,6 +41,23 @@ class Shapes:
         if time != self._time:
             self._check_time(time)
         return event_id.decode()
+
+    def event_ids(self, entries: Sequence[bytes]) -> list[str | EventError]:
+        """What `event_id` says of each: the id, or the error that it raises."""
+        said = list[str | EventError]()
+        plain = not b"".join(entries).translate(None, _PLAIN)
+        for data in entries:
+            found = self._known[0](data) if plain and len(data) <= MAX_BYTES else None
+            if found is not None:
+                event_id, time = found.group("id", "time")
+                if time == self._time:
+                    said.append(event_id.decode())
+                    continue
+            try:
+                said.append(self.event_id(data))
+            except EventError as error:
+                said.append(error)
+        return said
 
     def _among_the_others(self, data: bytes) -> re.Match[bytes] | None:
         for at, match in enumerate(self._known[1:], start=1):

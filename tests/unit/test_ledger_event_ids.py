@@ -42,15 +42,19 @@ RUNS = st.builds(
     steps=st.lists(
         st.tuples(st.one_of(RUNS, st.lists(IDS, min_size=1, max_size=3)), st.integers(0, 1), st.integers(0, 2)),
         max_size=14,
-    )
+    ),
+    together=st.booleans(),
 )
-def test_ids_in_any_order_are_told_apart_as_by_a_dictionary(longest, steps):
+def test_ids_in_any_order_are_told_apart_as_by_a_dictionary(longest, steps, together):
     table, model, leaf = EventIds(longest_run=longest), Dictionary(), 0
     try:
         for ids, content, gap in steps:
             leaf += gap  # leaves between that hold no sound event
-            for each in ids:
-                hash_ = digest(f"{each!a} {content}")
+            hashes = [digest(f"{each!a} {content}") for each in ids]
+            at = table.follow(ids, leaf, hashes, start=0) if together else 0
+            assert [model.clash(each, leaf + n, hashes[n]) for n, each in enumerate(ids[:at])] == [None] * at
+            leaf += at
+            for each, hash_ in zip(ids[at:], hashes[at:], strict=True):
                 assert table.clash(each, leaf, hash_) == model.clash(each, leaf, hash_)
                 leaf += 1
         assert table.count == len(model.held)
