@@ -25,9 +25,6 @@ LARGE = {
     "a lease, answers are lost": Bounds(leases=ONE),
     "a hold, the app writes": Bounds(covered=ONE, app=ONE),
     "a hold and a lease": Bounds(covered=ONE, leases=ONE),
-    "two records, one leased": Bounds(units=((0, 1),), leases=frozenset({1}), covered=ONE, lost=False),
-    "two recoveries": Bounds(recoveries=2, covered=ONE, lost=False),
-    "two journals and recovery": Bounds(units=BOTH, workers=(0, 1), covered=ONE, lost=False),
 }
 LONG = os.environ.get("RETENTION_FAULTS") == "long"
 MOST = 2_500_000

@@ -20,9 +20,8 @@ SMALL = {
     "head and checkpoint are set back": Bounds(appenders=1, sealers=1, journals=3, deaths=0, repeats=0, set_back=True),
 }
 LARGE = {
-    "two appenders, three journals, two deaths": Bounds(journals=3, deaths=2),
-    "two appenders and a sealer": Bounds(sealers=1),
-    "two publishers": Bounds(appenders=1, sealers=1, publishers=2),
+    "two appenders and a sealer": Bounds(sealers=1, journals=1),
+    "two publishers": Bounds(appenders=1, sealers=1, publishers=2, journals=1),
 }
 MOST = 2_500_000
 
