@@ -45,18 +45,20 @@ class Shapes:
     def event_ids(self, entries: Sequence[bytes]) -> list[str | EventError]:
         """What `event_id` says of each: the id, or the error that it raises."""
         said = list[str | EventError]()
-        plain = not b"".join(entries).translate(None, _PLAIN)
+        plain = max(map(len, entries), default=0) <= MAX_BYTES and not b"".join(entries).translate(None, _PLAIN)
+        match, time = self._known[0], self._time
         for data in entries:
-            found = self._known[0](data) if plain and len(data) <= MAX_BYTES else None
+            found = match(data) if plain else None
             if found is not None:
-                event_id, time = found.group("id", "time")
-                if time == self._time:
+                event_id, its_time = found.group(1, 2)  # id and time, in the order of their names
+                if its_time == time:
                     said.append(event_id.decode())
                     continue
             try:
                 said.append(self.event_id(data))
             except EventError as error:
                 said.append(error)
+            match, time = self._known[0], self._time
         return said
 
     def _among_the_others(self, data: bytes) -> re.Match[bytes] | None:

@@ -25,7 +25,7 @@ class Source(Protocol):
 
 
 class Folder:
-    """A log in a folder, as `download` writes it. It is read at once: a thread for each file costs more than the file."""
+    """A log in a folder, as `download` writes it. Files are read at once: a thread for each costs more than it does."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -46,12 +46,14 @@ class Folder:
             opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
-        with os.fdopen(opened, "rb") as file:
+        with os.fdopen(opened, "rb", buffering=0) as file:
             about = os.fstat(opened)
             if not stat.S_ISREG(about.st_mode):
                 return None
-            data = file.read(min(about.st_size + 1, MOST_BYTES))  # not MOST_BYTES at once: so much memory costs time
-            return data if len(data) <= about.st_size else data + file.read(MOST_BYTES - len(data))
+            data = file.read(min(about.st_size + 1, MOST_BYTES)) or b""  # not MOST_BYTES: so much memory costs time
+            while about.st_size < len(data) < MOST_BYTES and (more := file.read(MOST_BYTES - len(data))):
+                data += more
+            return data
 
     @staticmethod
     def _names(folder: Path) -> list[str]:

@@ -193,8 +193,7 @@ class _Check:
         pairs = (self._pair(number, width) for number, width in widths(self._size))
         async with aclosing(ahead(pairs)) as read:
             async for number, width, bundle, tile in read:
-                stored = self._level_zero(number, width, tile)
-                hashes = self._entries(number, width, bundle, stored)
+                hashes = self._entries(number, width, bundle, tile)
                 if hashes is None or self._edge is None:
                     self._edge = None
                     continue
@@ -220,18 +219,20 @@ class _Check:
             self._find(path, str(error))
             return None
 
-    def _entries(
-        self, number: int, width: int, data: bytes | None, stored: tuple[bytes, ...] | None
-    ) -> Sequence[bytes] | None:
+    def _entries(self, number: int, width: int, data: bytes | None, tile: bytes | None) -> Sequence[bytes] | None:
         """Steps 2 to 4 for one bundle. Return the tile's hashes, or the entries' own where there is no tile."""
         path = bundle_path(number, width)
+        entries, rest = leading_entries(data or b"", width + 1)
+        parses = not rest and len(entries) == width
+        hashes = leaf_hashes(entries)
+        if parses and tile == b"".join(hashes):
+            self._events(path, number * WIDTH, entries, hashes)
+            return hashes
+        stored = self._level_zero(number, width, tile)
         if data is None:
             self._find(path, "is missing")
             return stored
-        entries, rest = leading_entries(data, width + 1)
-        parses = not rest and len(entries) == width
-        hashes = leaf_hashes(entries)
-        if stored is None or list(stored) == hashes:
+        if stored is None:
             self._events(path, number * WIDTH, entries[:width], hashes)
         else:
             self._one_by_one(number, entries[:width], hashes, stored, parses=parses)

@@ -40,7 +40,12 @@ def in_full(data: bytes) -> str:
 
 
 def agree(known: Shapes, data: bytes) -> None:
-    assert said_by(known.event_id, data) == said_by(in_full, data)
+    wanted = said_by(in_full, data)
+    assert said_by(known.event_id, data) == wanted
+    neighbour = EXAMPLE.replace(b"intent/7", b"intent/8")
+    said = known.event_ids([neighbour, data, neighbour])
+    assert [said[0], said[2]] == ["intent/8"] * 2
+    assert ("id", said[1]) == wanted if isinstance(said[1], str) else ("refused", str(said[1])) == wanted
 
 
 def warm() -> Shapes:
