@@ -238,22 +238,26 @@ class Gate:
         """Fill in the outcome of every record that is not kept and gives a final answer.
 
         Gives up, and leaves the journal open, when the store asks for a longer wait than LONGEST_WAIT, or when the
-        attempt is older than SEND_WITHIN: recovery may rely on it that nothing is sent then.
+        attempt is older than SEND_WITHIN: recovery may rely on it that nothing is sent then. A shorter wait is kept
+        after the last attempt too: the message comes again at once.
         """
-        wait = 0.0
+        wait = asked = 0.0
         for number in range(ATTEMPTS):
             left = [n for n in attempt.left if n not in kept]
             if not left or wait > LONGEST_WAIT:
                 return
             await self.sleep(wait)
-            wait = FIRST_WAIT * 2**number
+            wait, asked = FIRST_WAIT * 2**number, 0.0
             for store, ordinals in _by_store(attempt.intent, left):
                 if self.clock() >= attempt.begun + SEND_WITHIN:
                     return
                 for ordinal, answer in zip(ordinals, await self._ask(store, attempt.intent, ordinals), strict=True):
                     attempt.answered(ordinal, answer)
                     if isinstance(answer, NoAnswer):
-                        wait = max(wait, answer.retry_after or 0.0)
+                        asked = max(asked, answer.retry_after or 0.0)
+            wait = max(wait, asked)
+        if asked <= LONGEST_WAIT:
+            await self.sleep(asked)
 
     async def _ask(self, store: str, intent: Intent, ordinals: Sequence[int]) -> Sequence[Answer]:
         records = [intent.records[n] for n in ordinals]

@@ -251,7 +251,11 @@ class World:
             intake=self.intake,
             decisions=Decisions(requests=self.requests, intake=self.intake, clock=self.clock),
             replays=Replays(
-                register=self.register, requests=self.requests, intake=self.intake, log_size=self._log_size
+                register=self.register,
+                marks=own["runs"],
+                requests=self.requests,
+                intake=self.intake,
+                log_size=self._log_size,
             ),
             planner=self.planner,
             holding=self.holding,

@@ -44,7 +44,7 @@ class _Retry(AsyncRetryPolicy[Any, Any]):
 
 def retry_policy() -> AsyncRetryPolicy[Any, Any]:
     """Five tries more on 408, 429 and 5xx and on lost connections, waiting as the service says, else up to 20 s."""
-    return _Retry(retry_total=5, retry_backoff_factor=0.4, retry_backoff_max=20)
+    return _Retry(retry_total=5, retry_status=5, retry_backoff_factor=0.4, retry_backoff_max=20)
 
 
 class Replies:
