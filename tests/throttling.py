@@ -24,7 +24,10 @@ from yarl import URL
 HOST = "127.0.0.1"
 SHARE = 0.3
 EVERYTHING = 1 << 30
-WAITS: tuple[dict[str, str], ...] = (*({"x-ms-retry-after-ms": ms} for ms in ("20", "40", "60", "150")), {}, {})
+WAITS: tuple[dict[str, str], ...] = (
+    *({"x-ms-retry-after-ms": ms} for ms in ("10", "20", "40", "60", "100", "150")),
+    {},
+)
 SECONDS = {"Retry-After": "1"}
 """Blob storage may say that too; Cosmos DB says milliseconds alone."""
 

@@ -1,6 +1,7 @@
 """What the functions tell of a failure: which function, the kind of error and where; its text only if it is ours."""
 
 import logging
+import time
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import NoReturn
@@ -65,3 +66,10 @@ async def test_a_heartbeat_is_told_by_the_stores_clock_whatever_the_machines_say
         pass
     [entry] = [each async for each in heartbeats.objects.list()]
     assert entry.metadata["last"] == utc_text(START)
+
+
+async def test_a_wait_that_a_store_asked_for_is_kept_before_the_message_comes_again() -> None:
+    began = time.monotonic()
+    with pytest.raises(TransientError):
+        await fail(TransientError("Cosmos DB: 503", retry_after=0.1))
+    assert time.monotonic() - began >= 0.1
