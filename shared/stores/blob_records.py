@@ -32,6 +32,7 @@ from shared.stores.reading import judged_by, last, whose
 from shared.stores.walker import OUTSIDE, Listing, Walk
 
 LATE_NAME = "named later than stored"
+_NAMED = (Name, NameOrStored)
 CLOCKS_AHEAD = timedelta(hours=1)  # a blob that is named so much later than it is stored still goes in time
 
 
@@ -137,7 +138,7 @@ class BlobRecords:
         return partial(self.versions.page, self.service.get_container_client(category.store.container))
 
     def _walk(self, category: Category, rule: Rule, *, now: datetime) -> Walk:
-        time = rule.start.field if isinstance(rule.start, Name | NameOrStored) else None
+        time = rule.start.field if isinstance(rule.start, _NAMED) else None
         return Walk(
             listing=self._listing(category),
             layout=_store(category).layout,
@@ -179,11 +180,11 @@ class BlobRecords:
         if parts is None:
             strange[OUTSIDE] += 1
             return None
-        if any(parts.fields[name] != value for name, value in known.items()):
+        if known and any(parts.fields[name] != value for name, value in known.items()):
             return (
                 None  # somebody else's: a prefix does not tell them apart by the last level, or by an id with a slash
             )
-        if rule and isinstance(rule.start, Name | NameOrStored) and parts.times[rule.start.field] > blob.creation_time:
+        if rule and isinstance(rule.start, _NAMED) and parts.times[rule.start.field] > blob.creation_time:
             strange[LATE_NAME] += 1
         term = last(judged_by(category, rule), lambda each: _start(blob, parts, each))
         scope, names = whose(category, lambda it: parts.fields[it.field] if isinstance(it, NamePart) else None)
@@ -208,7 +209,7 @@ class BlobRecords:
 def _start(blob: Listed, parts: Parts, rule: Rule) -> datetime:
     """The time in the name, unless the blob was stored before it."""
     stored: datetime = blob.creation_time
-    return min(parts.times[rule.start.field], stored) if isinstance(rule.start, Name | NameOrStored) else stored
+    return min(parts.times[rule.start.field], stored) if isinstance(rule.start, _NAMED) else stored
 
 
 def _store(category: Category) -> BlobStore:
