@@ -22,7 +22,7 @@ from urllib.parse import quote, urlsplit
 from azure.core.rest import HttpRequest
 from azure.storage.blob.aio import ContainerClient
 
-from shared.stores.blob_pipeline import authorized, key_of, send
+from shared.stores.blob_pipeline import authorized, key_of, send, url_of
 
 MOST = 256  # parts of one batch
 SECONDS = 60  # the service gives up then
@@ -53,12 +53,9 @@ async def delete(container: ContainerClient, wanted: Sequence[Wanted], **options
     `options` are the pipeline's, such as `raw_response_hook`.
     """
     boundary = f"batch_{uuid.uuid4()}"
-    parts = urlsplit(container.url)
-    query = f"{parts.query}&" if parts.query else ""  # a SAS
-    url = f"{parts.scheme}://{parts.netloc}{parts.path}?{query}restype=container&comp=batch&timeout={SECONDS}"
     request = HttpRequest(
         "POST",
-        url,
+        url_of(container, restype="container", comp="batch", timeout=str(SECONDS)),
         content=await _compose(container, wanted, boundary),
         headers={"Content-Type": f"multipart/mixed; boundary={boundary}"},
     )

@@ -10,7 +10,9 @@ goes out with the SDK's own, and fails where a new version changes it.
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from azure.core.exceptions import (
     ClientAuthenticationError,
@@ -38,12 +40,21 @@ async def send(container: ContainerClient, request: HttpRequest, *, expected: in
     """
     request.headers["x-ms-version"] = container.api_version
     pipeline: Any = container._pipeline  # noqa: SLF001 - see the module's docstring
-    response = (await pipeline.run(request, **options)).http_response
+    client_id = str(uuid.uuid4())  # the SDK's own takes a lock of the machine's for each
+    response = (await pipeline.run(request, client_request_id=client_id, **options)).http_response
     if response.status_code != expected:
         error = _ERRORS.get(response.status_code, HttpResponseError)(response=response)
         error.error_code = response.headers.get("x-ms-error-code")  # type: ignore[attr-defined]
         raise error
     return response
+
+
+def url_of(container: ContainerClient, name: str = "", **query: str) -> str:
+    """The URL of a blob, or of the container, with what a SAS adds; of `query` what is not empty."""
+    parts = urlsplit(container.url)
+    asked = "&".join([*([parts.query] if parts.query else []), *(f"{k}={v}" for k, v in query.items() if v)])
+    path = f"{parts.path.rstrip('/')}/{quote(name, safe='/~')}" if name else parts.path
+    return f"{parts.scheme}://{parts.netloc}{path}{asked and '?'}{asked}"
 
 
 async def authorized(container: ContainerClient, request: HttpRequest) -> HttpRequest:
