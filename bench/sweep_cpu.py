@@ -19,6 +19,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from azure.storage.blob.aio import BlobServiceClient, ContainerClient
@@ -37,6 +38,9 @@ from shared.wiring import Product
 
 CATEGORY = "camera-snapshots"
 CONCURRENCY = 8
+SLICES = 4  # that a worker takes at once: maxConcurrentCalls of host.json
+A_HOUR = 1_000
+"""Records of one hour: 50 homes, 20 of each. A unit of 1,000 records needs a home's key once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +109,8 @@ async def _measured(server: StubProcess, work: Callable[[], Awaitable[int]]) -> 
 # ---------------------------------------------------------------- ours
 
 
-async def sweep(server: StubProcess, expired: int) -> tuple[Spent, Spent]:
-    """One run of the category: what planning took, what its workers took, one after the other."""
+async def sweep(server: StubProcess, expired: int, *, at_once: int = 1) -> tuple[Spent, Spent]:
+    """One run of the category: what planning took, and what its workers took, so many slices at once."""
     async with Stubbed(config(server.port)) as product:
         await prepare(product)
         queue: Queue = product.queue("sweeps")
@@ -117,13 +121,12 @@ async def sweep(server: StubProcess, expired: int) -> tuple[Spent, Spent]:
             await product.planner.tick(only=[CATEGORY], forced=True)
             return await _found(product)
 
+        async def one(body: bytes) -> int:
+            progress = await product.sweeps.sweep(_order(body), hurry=lambda: False)
+            return progress.outcomes.get("erased", 0)
+
         async def work() -> int:
-            done = 0
-            for body in queue.sent:
-                order = _order(body)
-                progress = await product.sweeps.sweep(order, hurry=lambda: False)
-                done += progress.outcomes.get("erased", 0)
-            return done
+            return sum(await bounded([one(body) for body in queue.sent], at_once))
 
         planned = await _measured(server, plan)
         swept = await _measured(server, work)
@@ -229,39 +232,44 @@ async def single(server: StubProcess, expired: int) -> Spent:
 
 def run(*, quick: bool) -> list[Result]:
     """Every figure; `quick` with fewer records and one repetition."""
-    expired, times = (5_000, 1) if quick else (20_000, 3)
+    expired, times = (5_000, 1) if quick else (10_000, 3)
     with stub() as server:
         return asyncio.run(_run(server, expired, times, quick=quick))
 
 
 async def _run(server: StubProcess, expired: int, times: int, *, quick: bool) -> list[Result]:
     found: dict[str, list[Spent]] = {}
-
-    async def repeat(name: str, work: Callable[[], Awaitable[Spent]], *, records: int = expired) -> None:
-        for _ in range(times):
-            server.fill(expired=records, kept=0)
-            found.setdefault(name, []).append(await work())
-
-    for _ in range(times):
+    works: dict[str, Callable[[], Awaitable[Spent]]] = {
+        "ours/list": partial(list_only, server, delete=False),
+        "ours/list and delete": partial(list_only, server, delete=True),
+        "raw/4 at once": partial(raw, server, expired, concurrency=4, names_only=False),
+        "raw/16 at once": partial(raw, server, expired, concurrency=16, names_only=False),
+        "raw names/8 at once": partial(raw, server, expired, concurrency=8, names_only=True),
+    }
+    server.fill(expired=A_HOUR, kept=0)
+    await sweep(server, A_HOUR)  # makes each home's key, once for all that follow
+    for _ in range(times):  # one of each in turn: what else the machine does falls on all
         server.fill(expired=expired, kept=0)
         planned, swept = await sweep(server, expired)
         found.setdefault("ours/plan", []).append(planned)
         found.setdefault("ours/sweep", []).append(swept)
-    await repeat("ours/list", lambda: list_only(server, delete=False))
-    await repeat("ours/list and delete", lambda: list_only(server, delete=True))
-    for concurrency in (4, 16):
-        await repeat(
-            f"raw/{concurrency} at once",
-            lambda most=concurrency: raw(server, expired, concurrency=most, names_only=False),  # type: ignore[misc]
-        )
-    await repeat("raw names/8 at once", lambda: raw(server, expired, concurrency=8, names_only=True))
+        for name, work in works.items():
+            server.fill(expired=expired, kept=0)
+            found.setdefault(name, []).append(await work())
     few = 200 if quick else 1_000
-    await repeat("single/0 ms", lambda: single(server, few), records=few)
+    server.fill(expired=few, kept=0)
+    found["single/0 ms"] = [await single(server, few)]
     server.wait(20)
-    await repeat("single/20 ms", lambda: single(server, few // 5), records=few // 5)
-    server.fill(expired=expired, kept=0)
-    _, swept = await sweep(server, expired)
+    server.fill(expired=few // 5, kept=0)
+    found["single/20 ms"] = [await single(server, few // 5)]
+    server.fill(expired=expired, kept=0, an_hour=2)  # days enough for the slices
+    _, swept = await sweep(server, expired, at_once=SLICES)
     found["ours/sweep at 20 ms"] = [swept]
+    server.wait(0)
+    for _ in range(2):  # the first one makes the keys
+        server.fill(expired=A_HOUR, kept=0, homes=A_HOUR // 2, an_hour=1)
+        _, swept = await sweep(server, A_HOUR)
+    found["ours/sweep, two records a home"] = [swept]
     return [result for name, each in found.items() for result in _results(name, each)] + _ratios(found)
 
 
