@@ -19,7 +19,7 @@ from shared.containers import OWN_CONTAINERS, OwnContainer
 from shared.errors import ConfigError
 from shared.policy import Policy
 from shared.policy_file import load
-from shared.stores.blob import BlobObjects, retry_policy
+from shared.stores.blob import BlobObjects, client_options
 from shared.stores.blob_records import BlobRecords
 from shared.stores.cosmos_records import CosmosRecords, translate
 from shared.stores.cosmos_transport import PatientTransport
@@ -85,9 +85,9 @@ class Connections:
             try:
                 if how == "identity":
                     credential = self._credential(setting)
-                    client = BlobServiceClient(where, credential=credential, retry_policy=retry_policy())
+                    client = BlobServiceClient(where, credential=credential, **client_options())
                 else:
-                    client = BlobServiceClient.from_connection_string(where, retry_policy=retry_policy())
+                    client = BlobServiceClient.from_connection_string(where, **client_options())
             except ValueError:
                 raise ConfigError(f"setting {setting} is no connection string of a storage account") from None
             self._stack.push_async_callback(client.close)

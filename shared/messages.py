@@ -92,7 +92,7 @@ class MessageError(PermanentError):
 
 
 class _Envelope(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
     retention: Annotated[AnyMessage, Field(discriminator="type")]
 
 

@@ -28,7 +28,8 @@ PURE = {
 PORTS = {"shared.stores", "shared.stores.interface", "shared.stores.concurrency"}
 ADAPTERS = {
     "shared.posture.management", "shared.posture.read_blob", "shared.posture.read_cosmos",
-    "shared.stores.blob", "shared.stores.blob_deletes", "shared.stores.blob_records", "shared.stores.blob_versions", "shared.stores.cosmos_deletes", "shared.stores.cosmos_queries",
+    "shared.stores.blob", "shared.stores.blob_batch", "shared.stores.blob_deletes", "shared.stores.blob_list", "shared.stores.blob_pipeline",
+    "shared.stores.blob_records", "shared.stores.blob_versions", "shared.stores.cosmos_deletes", "shared.stores.cosmos_queries",
     "shared.stores.cosmos_transport",
     "shared.stores.cosmos_records", "shared.stores.line_logs", "shared.stores.lines", "shared.stores.memory_rows",
     "shared.stores.reading",
@@ -38,8 +39,8 @@ ADAPTERS = {
 WIRING = {"shared.connections", "shared.wiring", "shared.posture.wiring"}
 
 AUDITORS = {
-    "shared.audit", "shared.ledger.checkpoint", "shared.ledger.merkle", "shared.ledger.proofs", "shared.ledger.source",
-    "shared.ledger.tiles", "shared.ledger.verify",
+    "shared.audit", "shared.ledger.checkpoint", "shared.ledger.merkle", "shared.ledger.proofs", "shared.ledger.prove",
+    "shared.ledger.source", "shared.ledger.tiles", "shared.ledger.verify",
 }  # fmt: skip
 """What an auditor runs on a laptop: no Azure SDK, whatever it imports in turn."""
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from azure.core.exceptions import ServiceRequestError
-from azure.storage.blob import BlobProperties
-from azure.storage.blob.aio import BlobPrefix
 
 from shared.layout import Layout
+from shared.stores.blob_list import Listed, ListedPage
 from shared.stores.walker import OUTSIDE, Walk
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -21,42 +20,8 @@ SUBJECT_FIRST = "{home_id}/{captured:%Y}/{captured:%m}/{captured:%d}/{name}"
 NO_DATE = "{home_id}/{name}"
 
 
-def _no_page(*_: object) -> None:
-    raise AssertionError("the walker does not page through a prefix object")
-
-
-def _blob(name: str) -> BlobProperties:
-    blob = BlobProperties()
-    blob.name = name
-    return blob
-
-
-class _Pages:
-    """A flat listing by pages, as the SDK gives it; the token is the last name."""
-
-    def __init__(self, container: FakeContainer, prefix: str, token: str | None) -> None:
-        self.container = container
-        self.prefix = prefix
-        self.continuation_token = token
-
-    def by_page(self, continuation_token: str | None = None) -> _Pages:
-        return _Pages(self.container, self.prefix, continuation_token)
-
-    def __aiter__(self) -> _Pages:
-        return self
-
-    async def __anext__(self) -> AsyncIterator[BlobProperties]:
-        self.container.call(self.prefix)
-        after = self.continuation_token or ""
-        names = [n for n in self.container.names if n.startswith(self.prefix) and n > after]
-        page = names[: self.container.page]
-        self.continuation_token = page[-1] if len(names) > len(page) else ""
-
-        async def blobs() -> AsyncIterator[BlobProperties]:
-            for name in page:
-                yield _blob(name)
-
-        return blobs()
+def _blob(name: str) -> Listed:
+    return Listed(name, "0x1", NOW, NOW, 1, {}, None, False, None, False, None)
 
 
 @dataclass
@@ -73,21 +38,17 @@ class FakeContainer:
         if prefix == self.broken:
             raise ServiceRequestError("no answer")
 
-    async def walk_blobs(self, *, name_starts_with: str, delimiter: str) -> AsyncIterator[object]:
-        self.call(name_starts_with)
-        seen = set()
+    async def __call__(self, prefix: str, marker: str | None = None, *, delimiter: str = "") -> ListedPage:
+        self.call(prefix)
+        found: dict[str, bool] = {}
         for name in self.names:
-            if not name.startswith(name_starts_with):
-                continue
-            head, slash, _ = name[len(name_starts_with) :].partition(delimiter)
-            if not slash:
-                yield _blob(name)
-            elif head not in seen:
-                seen.add(head)
-                yield BlobPrefix(_no_page, prefix=name_starts_with + head + slash)
-
-    def list_blobs(self, *, name_starts_with: str) -> _Pages:
-        return _Pages(self, name_starts_with, None)
+            head, cut, _ = name[len(prefix) :].partition(delimiter or "\0")
+            if name.startswith(prefix) and name > (marker or ""):
+                found[prefix + head + cut] = bool(cut)
+        listed = list(found)[: self.page]
+        blobs, prefixes = ([n for n in listed if found[n] is folder] for folder in (False, True))
+        following = listed[-1] + ("\U0010ffff" if found[listed[-1]] else "") if len(found) > len(listed) else None
+        return ListedPage([_blob(name) for name in blobs], prefixes, following)
 
 
 def container(names: Iterable[str], **options: object) -> FakeContainer:
@@ -106,7 +67,7 @@ def names(layout: str, days: Iterable[float], homes: int = 3, each: int = 2) -> 
 
 def walk(fake: FakeContainer, layout: str, **options: object) -> Walk:
     dated = {"time": "captured", "cutoff": CUTOFF} if "captured" in layout else {}
-    return Walk(container=fake, layout=Layout.parse(layout), now=NOW, **{**dated, **options})
+    return Walk(listing=fake, layout=Layout.parse(layout), now=NOW, **{**dated, **options})
 
 
 async def listed(made: Walk, after: str = "") -> list[str]:
