@@ -1,6 +1,6 @@
 """Stores that answer 429 or 503 to three calls in ten: all is done, each wait is kept, and there is no storm.
 
-Over real sockets: proxies before Azurite and the local Cosmos server refuse in their place (`throttling`).
+Over real sockets: proxies before Azurite and the local Cosmos server refuse in their place (`busy_stores`).
 """
 
 import asyncio
@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from busy_stores import SECONDS, SHARE, Throttle, throttle
 from by_hand import ByHand
 from nets_stage import ids, kinds, left, logged, put
-from throttling import SECONDS, SHARE, Throttle, throttle
 
 from local import servers
 from local.prepare import prepare
