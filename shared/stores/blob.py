@@ -199,7 +199,8 @@ class BlobObjects:
                     name=about.name,
                     etag=quoted(about.etag),
                     modified=about.last_modified,
-                    metadata=dict(about.metadata or {}),
+                    # an empty value is None in the SDK's listings, and refused by it in a write
+                    metadata={key: value or "" for key, value in (about.metadata or {}).items()},
                 )
         except AzureError as error:
             raise translate(error, self.where) from None
