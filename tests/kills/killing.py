@@ -224,7 +224,7 @@ async def _brought_to_rest(site: Site, product: Product, seconds: float) -> bool
         what[0] = await _unpublished(product)
         return not what[0]
 
-    rest = {**SECONDS, "planner": 15.0}  # runs are further apart, so that all can have ended at one moment
+    rest = {**SECONDS, "planner": 15.0}  # runs are further apart, so that all have ended at one moment
     firing = asyncio.create_task(site.keep_firing(rest, 2))
     try:
         await until(quiet, seconds, "the log is not quiet", lambda: f"{what[0]}\n{site.tails()}", step=0.7)

@@ -83,7 +83,7 @@ def _told(tally: Tally, found: Found) -> str:
             *landed,
             f"recovery took {tally.waited:.0f} s",
             f"records {found.records}, gone {found.gone}; their events: {outcomes}",
-            f"records that two units met: {found.twice}; requests, each with one result: {found.requests}",
+            f"records that a sweep and a request met: {found.twice}; requests, each with one result: {found.requests}",
             f"runs {found.runs}, units that only the log counts: {found.uncounted}",
             f"events {found.events}, byte-identical repeats {found.repeats}; messages parked and made good: {found.dismissed}",
         ]
