@@ -25,6 +25,7 @@ from shared.stores.blob import quoted, service_clock
 from shared.stores.blob_list import Listed, ListedPage, every, page
 from shared.stores.interface import Recoverable
 
+PAGE = 1_000  # blobs in a page of a flat listing: a unit of work, so that memory does not grow with what has expired
 LONGEST_KEPT = 365  # days: the longest retention that the service allows for soft delete
 _REFUSED = (400, 403, 409)  # it can be asked again and again: the account does not allow it, or this copy is immutable
 _NO_PERMISSION = 403
@@ -50,7 +51,8 @@ class Versions:
         name = container.container_name
         include = () if name in self.none or delimiter else ("versions",)
         try:
-            found = await page(container, prefix, marker, include=include, delimiter=delimiter)
+            most = None if delimiter else PAGE
+            found = await page(container, prefix, marker, include=include, delimiter=delimiter, most=most)
         except HttpResponseError as error:
             if not include or not _cannot(error):
                 raise

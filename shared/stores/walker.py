@@ -8,7 +8,7 @@ entered: its names cannot be trusted. Names outside the layout are counted, neve
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -58,22 +58,29 @@ class Walk:
         return sorted(found), strange
 
     async def pages(self, prefixes: Sequence[str], *, after: str = "") -> AsyncIterator[list[Listed]]:
-        """List the prefixes flat, page by page, names after `after` only; first pages are fetched ahead."""
+        """List the prefixes flat, page by page, names after `after` only.
+
+        First pages are fetched ahead, and the next one of a prefix while its page is worked on; none is kept longer.
+        """
         left = [p for p in prefixes if p > after or after.startswith(p)]
-        first = [asyncio.ensure_future(self.listing(prefix)) for prefix in left[: self.ahead]]
+        first = deque(asyncio.ensure_future(self.listing(prefix)) for prefix in left[: self.ahead])
+        following: asyncio.Future[ListedPage] | None = None
         try:
             for number, prefix in enumerate(left):
-                found = await first[number]
+                found = await first[0]
+                first.popleft()
                 if number + self.ahead < len(left):
                     first.append(asyncio.ensure_future(self.listing(left[number + self.ahead])))
-                yield [b for b in found.blobs if b.name > after]
-                while found.marker:
-                    found = await self.listing(prefix, found.marker)
+                while found.marker:  # the next page comes while this one is worked on
+                    following = asyncio.ensure_future(self.listing(prefix, found.marker))
                     yield [b for b in found.blobs if b.name > after]
+                    found = await following
+                yield [b for b in found.blobs if b.name > after]
         finally:
-            for task in first:
+            tasks = [*first, following] if following else [*first]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*first, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def may_hold(self, name: str) -> bool:
         """Whether a full name is of the layout, and within the walk's bounds."""

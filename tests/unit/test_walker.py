@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -191,3 +194,41 @@ async def test_a_listing_that_fails_is_raised_where_it_is_met() -> None:
         await anext(pages)
     with pytest.raises(ServiceRequestError):
         await walk(container(["a"], broken=""), DATE_FIRST).leaves()
+
+
+class Kept(list):
+    """A page's blobs, of which a test can see whether anybody keeps them."""
+
+
+async def test_pages_are_kept_no_longer_than_they_are_worked_on() -> None:
+    fake = container(names(DATE_FIRST, [*range(8, 40)], homes=2, each=3), page=2)
+    alive: list[weakref.ref[Kept]] = []
+
+    async def listing(prefix: str, marker: str | None = None, *, delimiter: str = "") -> ListedPage:
+        found = await fake(prefix, marker, delimiter=delimiter)
+        blobs = Kept(found.blobs)
+        alive.append(weakref.ref(blobs))
+        return found._replace(blobs=blobs)
+
+    walked = Walk(listing=listing, layout=Layout.parse(DATE_FIRST), now=NOW, time="captured", cutoff=CUTOFF, ahead=3)
+    leaves, _ = await walked.leaves()
+    alive.clear()
+    most = 0
+    async for _ in walked.pages(leaves):
+        await asyncio.sleep(0)
+        gc.collect()
+        most = max(most, sum(each() is not None for each in alive))
+    assert len(alive) > 50
+    assert most <= 3 + 2, "three fetched ahead, the one at hand and the next one"
+
+
+async def test_the_next_page_of_a_prefix_is_on_its_way_while_one_is_worked_on() -> None:
+    fake = container(names(DATE_FIRST, [8], homes=1, each=5), page=2)
+    walked = walk(fake, DATE_FIRST)
+    leaves, _ = await walked.leaves()
+    fake.calls.clear()
+    pages = walked.pages(leaves)
+    await anext(pages)
+    await asyncio.sleep(0)
+    assert fake.calls == leaves * 2
+    await pages.aclose()
