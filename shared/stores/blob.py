@@ -61,14 +61,6 @@ def client_options() -> dict[str, Any]:
     return {"retry_policy": retry_policy(), "use_env_settings": bool(getproxies())}
 
 
-def client_options() -> dict[str, Any]:
-    """How a client of an account is built.
-
-    Without a proxy in the environment the transport need not look for one: it does so in two threads for each request.
-    """
-    return {"retry_policy": retry_policy(), "use_env_settings": bool(getproxies())}
-
-
 class Replies:
     """A `raw_response_hook` that counts the replies to a batch.
 
