@@ -15,9 +15,10 @@ import contextlib
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TypeVar
 
 from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusReceivedMessage
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
@@ -35,10 +36,12 @@ _ANEW_POLLS = 30  # so many, and the first one connects anew: a connection that 
 _ACCEPT_SECONDS = 60.0
 _PENDING_SECONDS = 1.0  # a session request that is still open after this long was taken by the broker
 _PATIENCE_SECONDS = 60.0  # beyond its own bound, before an SDK call counts as hung
+_CLOSE_SECONDS = 10.0  # for a connection to end: one that was lost silently waits for an answer without end
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 10.0
 
 Connect = Callable[[], ServiceBusClient]
+_Opened = TypeVar("_Opened", ServiceBusClient, ServiceBusReceiver)
 
 
 class QueueLoop(ABC):
@@ -88,7 +91,7 @@ class QueueLoop(ABC):
 
     async def _attempt(self, work: Callable[[ServiceBusClient], Coroutine[None, None, None]]) -> None:
         try:
-            async with self._connect() as client:
+            async with _open(self._connect()) as client:
                 await work(client)
         except Exception as error:  # noqa: BLE001 - the SDK raises many kinds when a broker goes; all mean: again
             _log.warning("%s lost queue %s: %s", self.function.name, self._queue.name, describe(error))
@@ -131,7 +134,7 @@ class SingleLoop(QueueLoop):
         self.limit = options.max_concurrent_calls
 
     async def _work(self, client: ServiceBusClient, *, stay: bool) -> None:
-        async with client.get_queue_receiver(self._queue.name) as receiver:
+        async with _open(client.get_queue_receiver(self._queue.name)) as receiver:
             self.ready.set()
             empty = 0
             while not self._stopping.is_set() and empty < (_ANEW_POLLS if stay else _IDLE_POLLS):
@@ -158,7 +161,7 @@ class BatchLoop(QueueLoop):
     limit = 1
 
     async def _work(self, client: ServiceBusClient, *, stay: bool) -> None:  # noqa: ARG002 - it is always the first
-        async with client.get_queue_receiver(self._queue.name) as receiver:
+        async with _open(client.get_queue_receiver(self._queue.name)) as receiver:
             self.ready.set()
             empty = 0
             while not self._stopping.is_set() and empty < _ANEW_POLLS:
@@ -195,7 +198,7 @@ class SessionLoop(QueueLoop):
             except SessionLockLostError:
                 _log.warning("%s lost the lock of a session", self.function.name)
             finally:
-                await receiver.close()
+                await _close(receiver)
 
     async def _accepted(self, receiver: ServiceBusReceiver, wait: float) -> bool:
         """Wait for a session; return False when told to stop before one came."""
@@ -240,6 +243,22 @@ def queue_loop(
     """Return the loop that runs this function."""
     kind = SessionLoop if queue.sessions else BatchLoop if queue.many else SingleLoop
     return kind(function, queue, connect, options, stopping)
+
+
+@contextlib.asynccontextmanager
+async def _open(resource: _Opened) -> AsyncIterator[_Opened]:
+    """The SDK's client or receiver, open; at the end it is closed, or left alone where that does not come to an end."""
+    try:
+        await resource.__aenter__()
+        yield resource
+    finally:
+        await _close(resource)
+
+
+async def _close(resource: ServiceBusClient | ServiceBusReceiver) -> None:
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await resource.close()
 
 
 def _within(begun: float, span: timedelta) -> bool:
