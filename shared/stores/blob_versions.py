@@ -25,7 +25,7 @@ from shared.stores.blob import quoted, service_clock
 from shared.stores.blob_list import Listed, ListedPage, every, page
 from shared.stores.interface import Recoverable
 
-PAGE = 1_000  # blobs in a page of a flat listing: a unit of work, so that memory does not grow with what has expired
+PAGE = 2_000  # blobs in a page of a flat listing: with 5,000 the pages are most of what a sweep holds in memory
 LONGEST_KEPT = 365  # days: the longest retention that the service allows for soft delete
 _REFUSED = (400, 403, 409)  # it can be asked again and again: the account does not allow it, or this copy is immutable
 _NO_PERMISSION = 403
