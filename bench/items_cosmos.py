@@ -142,6 +142,8 @@ class Contest:
 
     def choose(self, *, far: bool) -> float:
         """Find the concurrency at which the raw SDK is fastest here."""
+        if len(self._size.concurrency) == 1:
+            return self._concurrency
         tried = {n: self.once("raw", far=far, concurrency=n).seconds for n in self._size.concurrency}
         self._concurrency = min(tried, key=lambda n: tried[n])
         return self._concurrency

@@ -1,6 +1,7 @@
 """The product as it is measured: the real one, with what it queues for its own workers caught, to be carried out here.
 
-Everything else is as deployed: its documents are on the accounts that the settings name, its doorbell on Service Bus.
+Everything else is as deployed: its documents are on the accounts that the settings name, its doorbell on Service Bus,
+or in memory where the settings name none.
 `Unlogged` is the same code with its documents in memory and a bell that nobody hears: what it needs less is what the
 durable journal and the log's outbox cost. Nobody runs it so.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from shared import messages
 from shared.config import Config
@@ -18,7 +19,7 @@ from shared.deletion import new_intent_id
 from shared.stores.memory import MemoryObjects
 from shared.wiring import Product, utc_now
 
-AT_ONCE = 4
+AT_ONCE: Final = 4
 """Slices that one instance sweeps at once: `maxConcurrentCalls` of host.json."""
 
 
@@ -41,6 +42,8 @@ class Measured(Product):
         """Nothing is connected yet."""
         super().__init__(config)
         self.caught = {name: Caught() for name in ("sweeps", "requests", "requests-work")}
+        if not config.has("ServiceBus"):
+            self.caught["ledger"] = Caught()
 
     def queue(self, name: str) -> Any:
         """A queue, caught where it is for the product's own workers."""
@@ -56,9 +59,9 @@ class Measured(Product):
         """Start a run, as the planner's timer does."""
         await self.planner.tick(only=[category], forced=True)
 
-    async def sweep(self) -> Counter[str]:
-        """Sweep every slice that is queued, AT_ONCE at once; returns the outcomes."""
-        gate, total = asyncio.Semaphore(AT_ONCE), Counter[str]()
+    async def sweep(self, at_once: int = AT_ONCE) -> Counter[str]:
+        """Sweep every slice that is queued, so many at once; returns the outcomes."""
+        gate, total = asyncio.Semaphore(at_once), Counter[str]()
 
         async def one(body: bytes) -> None:
             order = messages.parse(body, now=utc_now())

@@ -28,7 +28,7 @@ async def loop(job: Mapping[str, Any], meter: Meter) -> int:
         container = service.get_container_client(job["container"])
         container.get_container_properties()
         with meter.running():
-            for blob in container.list_blobs(name_starts_with=job["prefix"]):
+            for blob in container.list_blobs():
                 container.delete_blob(blob.name, delete_snapshots="include")
                 deleted += 1
     return deleted
@@ -40,7 +40,7 @@ async def raw(job: Mapping[str, Any], meter: Meter) -> int:
         container = service.get_container_client(job["container"])
         await container.get_container_properties()
         with meter.running():
-            return await raw_deletes(container, [job["prefix"]], job["concurrency"])
+            return await raw_deletes(container, job["prefixes"], job["concurrency"])
 
 
 async def raw_deletes(container: ContainerClient, prefixes: list[str], most: int) -> int:
@@ -54,7 +54,8 @@ async def raw_deletes(container: ContainerClient, prefixes: list[str], most: int
             parts = await container.delete_blobs(
                 *names, delete_snapshots="include", raise_on_any_failure=False, raw_request_hook=plain_boundary
             )
-            deleted += len([part async for part in parts if part.status_code == ACCEPTED])
+            gone = len([part async for part in parts if part.status_code == ACCEPTED])
+        deleted += gone
 
     async def listed(prefix: str) -> None:
         names: list[str] = []
