@@ -29,7 +29,7 @@ STYLE = """
       .paper { fill: #0d1117; }
       text { fill: #e6edf3; }
       .small { fill: #9ba7b4; }
-      .ours { fill: #38bdf8; }
+      .ours { fill: #0ea5e9; }
       .other { fill: #64748b; }
       .axis { stroke: #64748b; }
       .spread { stroke: #e6edf3; }
