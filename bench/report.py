@@ -13,6 +13,7 @@ from statistics import median
 
 from bench.chart import draw
 from bench.figures import RESULTS, Figures, decode, number, spread
+from bench.result import Result
 from bench.targets import TARGETS
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -85,6 +86,26 @@ def plain(figures: Figures, *prefixes: str) -> str:
     return _table(["Figure", "Median", "Spread", "Unit"], rows)
 
 
+def grid(figures: Figures, prefix: str) -> str:
+    """Figures named `<prefix>/<who>/<what>`: a row for each who, a column for each what; then those without a what."""
+    found: dict[str, dict[str, Result]] = {}
+    for each in figures.each():
+        who, _, what = each.name.removeprefix(f"{prefix}/").rpartition("/")
+        if each.name.startswith(f"{prefix}/") and who:
+            found.setdefault(who, {})[what] = each
+    columns = {what: each.unit for one in found.values() for what, each in one.items()}
+    rows = [
+        [who, *(_median(one[what].samples if what in one else None) for what in columns)] for who, one in found.items()
+    ]
+    heads = ["", *(f"{what}, {unit}" for what, unit in columns.items())]
+    single = [each for each in figures.each() if each.name.startswith(f"{prefix}/") and each.name.count("/") == 1]
+    lines = [
+        [each.name.removeprefix(f"{prefix}/"), number(median(each.samples)), spread(each.samples), each.unit]
+        for each in single
+    ]
+    return f"{_table(heads, rows)}\n\n{_table(['Figure', 'Median', 'Spread', 'Unit'], lines)}"
+
+
 TABLES: Mapping[str, Callable[[Figures], str]] = {
     "machine": machine,
     "targets": targets,
@@ -94,11 +115,11 @@ TABLES: Mapping[str, Callable[[Figures], str]] = {
     "shared-20": lambda figures: contest(figures, "items/shared/20ms", "items/shared"),
     "apart-0": lambda figures: contest(figures, "items/apart/0ms", "items/apart"),
     "apart-20": lambda figures: contest(figures, "items/apart/20ms", "items/apart"),
-    "sweep-cpu": lambda figures: plain(figures, "sweep-cpu/"),
+    "sweep-cpu": lambda figures: grid(figures, "sweep-cpu"),
     "growth": lambda figures: plain(figures, "growth/"),
     "erasure": lambda figures: plain(figures, "erasure/"),
     "workers": lambda figures: plain(figures, "workers/"),
-    "ledger": lambda figures: plain(figures, "ledger/", "log/", "verify/"),
+    "ledger": lambda figures: plain(figures, "ledger-through/", "log-code/", "verify/"),
     "cold-start": lambda figures: plain(figures, "cold-start/"),
 }
 

@@ -93,4 +93,4 @@ def test_a_little_of_the_bench_measures_what_the_targets_need(tmp_path: Path) ->
     assert list(found) == ["growth", "erasure"]
     names = {figure["name"] for each in found.values() for figure in each["figures"]}
     assert {"growth/stored/2000/requests", "growth/expired/2000/memory", "erasure/10/ours", "erasure/10/raw"} <= names
-    assert "erasing a home with 10 pictures" in done.stdout
+    assert "Erasing a person with 10 pictures" in done.stdout
