@@ -20,7 +20,7 @@ EXTRAS := cli,local,dev
 .DELETE_ON_ERROR:
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/.python-stamp $(VENV)/.node-stamp $(AZURITE)/node_modules/.stamp ## install everything into .venv and local/azurite
 
@@ -87,7 +87,6 @@ parameters: ## infra/main.parameters.json for one deployment (RETENTION_STAGE=de
 # Some fifteen minutes, on a machine that does nothing else: the figures are worth as much as its quiet.
 bench: install ## measure, and write docs/performance.md (NAMES= of bench/, OPTIONS=--quick|--strict)
 	@$(BIN)/python -m bench $(NAMES) $(OPTIONS)
-	@$(BIN)/python -m bench.report
 
 # The vendor's command line, to compare with: apart, because it brings a few hundred packages.
 bench-peers: $(PEERS)/.stamp ## install what the bench compares with, into .venv-peers

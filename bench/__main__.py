@@ -1,8 +1,8 @@
 """`python -m bench [NAMES] [--quick] [--strict] [--out FILE]`, or `make bench`: measure, and say how it stands.
 
-Each scenario runs in a process of its own, one after the other. The figures go to bench/results.json, of which
-`python -m bench.report` makes docs/performance.md; those of scenarios that are not named stay as they were. `--quick`
-does a little of everything, to see that it works: its figures mean nothing, and go nowhere but to `--out`.
+Each scenario runs in a process of its own, one after the other. The figures go to bench/results.json, and from there to
+docs/performance.md and its picture; those of scenarios that are not named stay as they were. `--quick` does a little of
+everything, to see that it works: its figures mean nothing, and go nowhere but to `--out`.
 
 Exit codes: 0 measured, whatever the targets say; 1 a target is missed, with `--strict`; 2 a scenario failed.
 """
@@ -18,11 +18,14 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
+from bench import report
 from bench.figures import RESULTS, Figures, Ran, decode, encode, number, spread
 from bench.result import Result
+from bench.servers import ending
 from bench.targets import TARGETS
 
 SCENARIOS = (
@@ -38,6 +41,7 @@ SCENARIOS = (
     "cold_start",
 )
 ROOT = Path(__file__).parents[1]
+SDKS = ("azure-storage-blob", "azure-cosmos", "azure-servicebus")
 
 
 def machine() -> dict[str, str]:
@@ -52,6 +56,7 @@ def machine() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
+        "sdks": ", ".join(f"{name} {version(name)}" for name in SDKS),
     }
 
 
@@ -119,6 +124,7 @@ def earlier(chosen: list[str]) -> dict[str, Ran]:
 
 def main() -> int:
     """Measure, write, tell."""
+    ending()
     options = argparse.ArgumentParser(prog="bench", description="Measure what the pipeline costs.")
     options.add_argument("names", nargs="*", choices=[*SCENARIOS, []], help="which scenarios; without one: all")
     options.add_argument("--quick", action="store_true", help="a little of everything, in about a minute")
@@ -134,6 +140,8 @@ def main() -> int:
     out = given.out or (None if given.quick else RESULTS)
     if out is not None:
         out.write_text(encode(figures))
+    if out == RESULTS:
+        report.main()
     sys.stdout.write(table(figures))
     if len(found) < len(chosen):
         return 2

@@ -27,8 +27,9 @@ async def raw(job: Mapping[str, Any], meter: Meter) -> int:
         database = client.get_database_client(job["database"])
         await container.get_container_properties()
         with meter.running():
-            hours = [hour for day in await _below(container, "") for hour in await _below(container, day)]
-            gone = await raw_deletes(container, [f"{hour}{job['home']}/" for hour in hours], MOST)
+            days = await asyncio.gather(*(_below(container, day) for day in await _below(container, "")))
+            hours = [f"{hour}{job['home']}/" for day in days for hour in day]
+            gone = await raw_deletes(container, hours, MOST)
             for name, key in job["keys"].items():
                 gone += await _items(database, name, job["person"] if key == "userId" else job["home"])
     return gone

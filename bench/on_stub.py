@@ -26,7 +26,7 @@ def stubbed(server: StubProcess, **more: str) -> Mapping[str, str]:
     values = settings(Ports(blob=server.port))
     for name in ("COSMOS_MAIN", "ServiceBus"):
         del values[name]
-    return {**values, "RETENTION_CAP": "1000000", **more}
+    return {**values, "RETENTION_CAP": "1000000", "RETENTION_CAP_FLOOR": "1000000", **more}
 
 
 def prepare(server: StubProcess) -> None:

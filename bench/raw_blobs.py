@@ -57,18 +57,19 @@ async def raw_deletes(container: ContainerClient, prefixes: list[str], most: int
             gone = len([part async for part in parts if part.status_code == ACCEPTED])
         deleted += gone
 
+    names: list[str] = []
+
     async def listed(prefix: str) -> None:
-        names: list[str] = []
         async for page in container.list_blob_names(name_starts_with=prefix, results_per_page=PAGE).by_page():
-            names += [name async for name in page]
+            names.extend([name async for name in page])
             while len(names) >= BATCH:
                 waiting.append(asyncio.create_task(batch(names[:BATCH])))
                 del names[:BATCH]
-        if names:
-            waiting.append(asyncio.create_task(batch(names)))
 
     for start in range(0, len(prefixes), most):
         await asyncio.gather(*map(listed, prefixes[start : start + most]))
+    if names:
+        waiting.append(asyncio.create_task(batch(names)))
     await asyncio.gather(*waiting)
     return deleted
 

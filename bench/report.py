@@ -18,6 +18,13 @@ from bench.targets import TARGETS
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, PICTURE = DOCS / "performance.md", DOCS / "performance.svg"
+ABOUT: Mapping[str, str] = {
+    "cpu": "CPU",
+    "cores": "Cores",
+    "python": "Python",
+    "platform": "Platform",
+    "sdks": "The vendor's SDKs",
+}
 NAMES: Mapping[str, str] = {
     "ours": "**ours**: plan and sweep, with evidence",
     "ours-planned": "ours, the sweep alone",
@@ -31,14 +38,10 @@ NAMES: Mapping[str, str] = {
 def machine(figures: Figures) -> str:
     """When and on what each scenario ran."""
     rows = [
-        [f"`{name}`", f"{ran.when} UTC", f"{ran.seconds:.0f} s", _machine(ran.machine)]
+        [f"`{name}`", f"{ran.when} UTC", f"{ran.seconds:.0f} s", *(ran.machine[each] for each in ABOUT)]
         for name, ran in figures.ran.items()
     ]
-    return _table(["Scenario", "When", "Took", "Machine"], rows)
-
-
-def _machine(about: Mapping[str, str]) -> str:
-    return f"{about['cpu']}, {about['cores']} cores, Python {about['python']}, {about['platform']}"
+    return _table(["Scenario", "When", "Took", *ABOUT.values()], rows)
 
 
 def targets(figures: Figures) -> str:

@@ -13,7 +13,13 @@ from bench.figures import RESULTS, Figures, Ran, decode, encode, number, spread
 from bench.result import Result
 from bench.targets import TARGETS, Target
 
-MACHINE = {"cpu": "Some CPU", "cores": "2", "python": "3.11.9", "platform": "Linux x86_64"}
+MACHINE = {
+    "cpu": "Some CPU",
+    "cores": "2",
+    "python": "3.11.9",
+    "platform": "Linux x86_64",
+    "sdks": "azure-storage-blob 12",
+}
 
 
 def ran(*found: tuple[str, Sequence[float]]) -> Figures:
