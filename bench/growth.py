@@ -18,7 +18,11 @@ EXPIRED = 1_000
 STORED = (2_000, 20_000, 200_000)
 MANY = (2_000, 20_000, 100_000)
 AN_HOUR = 13
-"""Pictures of each camera in an hour: what is kept is then of less than seven days, at every size."""
+"""Pictures of each camera of 50 homes in an hour: what is kept is then of less than seven days, at every size."""
+
+HOMES = 10
+HOURS = 100
+"""Whatever number has expired is of HOMES homes in HOURS hours, so that as many slices are swept at once."""
 
 
 def run(*, quick: bool) -> list[Result]:
@@ -45,7 +49,8 @@ def _stored(server: StubProcess, stored: int, times: int) -> list[Result]:
 
 
 def _expired(server: StubProcess, expired: int, times: int) -> list[Result]:
-    runs = [swept(server, expired, 0, an_hour=AN_HOUR) for _ in range(times)]
+    an_hour = expired // (HOMES * 2 * HOURS)
+    runs = [swept(server, expired, 0, homes=HOMES, an_hour=an_hour) for _ in range(times)]
     name = f"growth/expired/{expired}"
     cost = runs[0][0]
     say(f"{expired:,} expired: {1000 * cost.seconds / expired:.3f} ms each, {cost.peak:.0f} MB")

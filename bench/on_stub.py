@@ -49,9 +49,9 @@ def asked(server: StubProcess) -> int:
     return sum(number for kind, number in counts.items() if kind not in NOT_ASKED and not kind.startswith("refused"))
 
 
-def swept(server: StubProcess, expired: int, kept: int, *, an_hour: int) -> tuple[Cost, int]:
+def swept(server: StubProcess, expired: int, kept: int, **shape: int) -> tuple[Cost, int]:
     """Plan and sweep on a container filled anew: the cost, and the requests that came."""
-    server.fill(expired=expired, kept=kept, an_hour=an_hour)
+    server.fill(expired=expired, kept=kept, **shape)
     server.forget()
     job = {"name": "ours", "settings": dict(stubbed(server)), "category": CATEGORY, "count": False}
     cost = contestant("bench.ours", job)
