@@ -16,7 +16,7 @@ ROLE ?= all
 EXTRAS := cli,local,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down demo test lint types docs check infra smoke lock-log lock package sbom audit parameters bench bench-peers clean
+.PHONY: help install up down demo test faults lint types docs check infra smoke lock-log lock package sbom audit parameters bench bench-peers clean
 .DELETE_ON_ERROR:
 
 help: ## list the verbs
@@ -35,6 +35,10 @@ demo: install ## the whole main job on a small company's data (SIZE= for more)
 
 test: install ## all tests, a file at a time on each core
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+faults: install ## what fails, at length: all of tests/faults, then 210 processes killed (RETENTION_KILLS=, RETENTION_KILL_SEED=)
+	RETENTION_FAULTS=long $(BIN)/python -m pytest -n auto --dist loadfile tests/faults
+	RETENTION_FAULTS=long $(BIN)/python -m pytest -s tests/kills
 
 lint: $(VENV)/.python-stamp ## ruff: rules and formatting
 	$(BIN)/ruff check

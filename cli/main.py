@@ -14,7 +14,22 @@ from typing import Annotated
 
 import typer
 
-from cli import audit, control, hold, key, output, parking, policy, posture, request, settings, smoke, status, sweeps
+from cli import (
+    audit,
+    control,
+    hold,
+    key,
+    output,
+    parking,
+    policy,
+    posture,
+    prove,
+    request,
+    settings,
+    smoke,
+    status,
+    sweeps,
+)
 from shared.errors import IntegrityError, RetentionError, TransientError
 
 HELP = (
@@ -57,6 +72,7 @@ app.add_typer(parking.app, name="parking")
 app.command()(posture.posture)
 app.command()(smoke.smoke)
 app.add_typer(audit.app, name="audit")
+audit.app.command()(prove.receipt)
 audit.app.command()(key.key)
 app.add_typer(policy.app, name="policy")
 

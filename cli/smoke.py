@@ -17,7 +17,8 @@ from uuid import uuid4
 
 import typer
 
-from cli import audit, output, posture, settings
+from cli import output, posture, settings
+from cli.logs import check_live
 from cli.sending import SEND_SECONDS
 from cli.synthetic import Invented, Person, Seeds, invent
 from cli.trusted import keys_in
@@ -305,7 +306,7 @@ async def _log(trial: Trial, done: RequestDocument | None) -> Step:
         waiting = [each async for each in app.own("journals").list()]
         saw = f"none, and journals wait for it: {len(waiting)}" if waiting else "none yet: nothing was deleted so far"
         return Step(step="log", fine=not waiting, saw=saw, see="ledger" if waiting else "")
-    report = await audit.check_live(app, year or None)
+    report = await check_live(app, year or None)
     whose = "LEDGER_VERIFIER_KEY" if app.config.text("LEDGER_VERIFIER_KEY") else "the key it finds, its own seed's"
     if not report.sound or report.size <= index:
         return Step(

@@ -36,7 +36,8 @@ class Attempt:
 
     `again`: an earlier attempt may have deleted. `unsure` are the records that a deletion without an answer may still
     reach: that one stays is not final. `tried` are those that such a deletion may have taken already: if another
-    version is there, whether the listed one was changed, or deleted and written anew, is not known.
+    version is there, whether the listed one was changed, or deleted and written anew, is not known. `silent` are those
+    whose deletion this attempt asked for without an answer, `staying` those last found to stay, which is not final yet.
     """
 
     journal: OpenJournal
@@ -45,6 +46,8 @@ class Attempt:
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     unsure: set[int] = field(default_factory=set)
     tried: set[int] = field(default_factory=set)
+    silent: set[int] = field(default_factory=set)
+    staying: set[int] = field(default_factory=set)
 
     @classmethod
     def repeated(cls, journal: OpenJournal, begun: datetime, *, known: Mapping[int, Outcome], quiet: bool) -> Attempt:
@@ -69,14 +72,23 @@ class Attempt:
         """The records that have no outcome."""
         return [n for n in range(len(self.intent.records)) if n not in self.outcomes]
 
+    @property
+    def undecided(self) -> bool:
+        """Whether all that has no outcome stays, as it seems: then only time can tell, and no repeat."""
+        return bool(self.left) and self.staying.issuperset(self.left)
+
     def answered(self, ordinal: int, answer: Answer) -> None:
         """Note what a store answered to the deletion of a record."""
+        self.staying.discard(ordinal)
         if isinstance(answer, NoAnswer):
             self.unsure.add(ordinal)
             self.tried.add(ordinal)
+            self.silent.add(ordinal)
             return
         outcome = _outcome("replaced" if answer == "changed" and ordinal in self.tried else answer)
-        if not (isinstance(outcome, Blocked) and ordinal in self.unsure):
+        if isinstance(outcome, Blocked) and ordinal in self.unsure:
+            self.staying.add(ordinal)
+        else:
             self.outcomes[ordinal] = outcome
 
     def looked(self, ordinal: int, there: There | NoAnswer, why: Kept | None) -> None:
@@ -88,6 +100,8 @@ class Attempt:
                 self.outcomes[ordinal] = Replaced()
             case "same" if why is not None and ordinal not in self.unsure:
                 self.outcomes[ordinal] = why
+            case "same" if why is not None:
+                self.staying.add(ordinal)
             case _:
                 pass  # no answer, or one that is not final
 
@@ -103,9 +117,9 @@ class Attempt:
         """What this attempt deleted, or may have, of records of which another worker said otherwise.
 
         `said` are the types of that worker's events, `stayed` those that say of a record that it is there; None: what
-        was said is not known, and whatever this attempt did is returned.
+        was said is not known, and whatever this attempt did, or may have done, is returned.
         """
-        lost = set[int]() if said is None and self.again else self.tried
+        lost = self.silent if said is None and self.again else self.tried
         return {
             ordinal: outcome
             for ordinal, outcome in self.outcomes.items()

@@ -11,8 +11,11 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 from shared import audit, messages
 from shared.accounts import account
@@ -33,8 +36,17 @@ ANSWER_WITHIN = 120.0  # seconds that one call of a store, or reading the holds,
 ON_ITS_WAY = timedelta(minutes=5)  # more than both: by then what an attempt sent has reached its store, or never will
 
 Outcomes = tuple[Outcome, ...]
+T = TypeVar("T")
 
 log = logging.getLogger("retention.gate")
+
+
+class UndecidedError(TransientError):
+    """Some of an open journal's records stay, as it seems, and a deletion may still be on its way to them.
+
+    The message is done with: to repeat it at once helps nobody. The watch comes back to the journal in its time, and
+    whatever waits for it is sent again. Operators do nothing.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +76,10 @@ class Gate:
         4. Settle: the journal becomes the exact events.
         5. Ring the ledger's doorbell.
 
-        Returns nothing when another worker settled first: then its account is the one in the log. Raises TransientError
-        when a record had no answer: the journal stays open and recovery repeats from step 2.
+        Returns nothing when another worker settled first: then its account is the one in the log. Raises ChangedError
+        when another worker has taken over before step 1: nothing was deleted. Raises TransientError
+        when a record had no answer: the journal stays open and recovery repeats from step 2. It is an UndecidedError
+        where that cannot help before some minutes are over.
         """
         if not records:
             return ()
@@ -89,6 +103,17 @@ class Gate:
         What is held by now is looked at, because the attempt before may have deleted it.
         """
         journal = await self.journals.read_open(intent_id)
+        return await self._again(journal) if journal else ()
+
+    async def recover_or_forestall(self, intent_id: str) -> Outcomes:
+        """The same for an intent that its worker noted and may not have written down: then it never will be.
+
+        For whoever goes on with that worker's records: it may only be slow, and both would delete them.
+        """
+        journal = await self.journals.read_open(intent_id)
+        if journal is None:
+            await self.journals.forestall(intent_id, log=str(self.clock().year))
+            journal = await self.journals.read_open(intent_id)
         return await self._again(journal) if journal else ()
 
     async def ring(self, intent_id: str) -> None:
@@ -134,25 +159,38 @@ class Gate:
             attempt.outcomes.update(kept)
         await self._delete_conditionally(attempt, kept)
         if attempt.left:
-            await self._give_up(attempt)
-            missing, name = len(attempt.left), attempt.intent.id
-            raise TransientError(f"{missing} records had no final answer; journal {name} stays open for recovery")
+            name = attempt.intent.id
+            if not await self._give_up(attempt):
+                raise TransientError(f"journal {name} was settled by another worker meanwhile")
+            kind = UndecidedError if attempt.undecided else TransientError
+            raise kind(f"{len(attempt.left)} records had no final answer; journal {name} stays open for recovery")
         return await self._settle(attempt)
 
-    async def _give_up(self, attempt: Attempt) -> None:
-        """Leave the journal open for recovery, as a new version: who looked before our deletions can settle no more."""
+    async def _give_up(self, attempt: Attempt) -> bool:
+        """Leave the journal open for recovery, as a new version: who looked before our deletions can settle no more.
+
+        False when another worker has settled it: then what this one may have deleted is corrected.
+        """
         intent = attempt.intent
         current: OpenJournal | None = attempt.journal
         while current is not None:
             try:
-                await self.journals.touch(current)
+                await self._surely(partial(self.journals.touch, current))
             except ChangedError:
                 current = await self.journals.read_open(intent.id)
             else:
-                return
+                return True
         said = await self.journals.settled(intent.id)
-        await self._look(attempt, dict.fromkeys(n for n in attempt.left if n in attempt.unsure))
+        silent = [n for n in attempt.left if n in attempt.unsure]
+        for number in range(ATTEMPTS):  # nobody else looks once it is settled
+            if not silent:
+                break
+            await self.sleep(FIRST_WAIT * 2**number if number else 0.0)
+            silent = await self._look(attempt, dict.fromkeys(silent))
+        if silent:
+            log.error("ALARM journal %s was settled: no store says what became of %d records", intent.id, len(silent))
         await self._correct(attempt, said, self.clock())
+        return False
 
     async def _settle(self, attempt: Attempt) -> Outcomes:
         """Steps 4 and 5."""
@@ -161,7 +199,7 @@ class Gate:
         now = self.clock()
         events = await account(intent, outcomes, now, keys=self.keys, source=self.source)
         try:
-            await self.journals.settle(attempt.journal, events, log=str(now.year))
+            await self._surely(partial(self.journals.settle, attempt.journal, events, log=str(now.year)))
         except ChangedError:
             current = await self.journals.read_open(intent.id)
             if current is not None:  # another worker began, or gave up: it may have deleted what we found to be there
@@ -187,12 +225,24 @@ class Gate:
         if gone:
             log.error("ALARM journal %s was settled while its first worker still deleted: corrected", intent.id)
             correction = new_intent_id()  # a crash before this write loses the correction: two faults at once
-            events = await account(intent, gone, now, keys=self.keys, source=self.source, correction=correction)
-            await self.journals.post(correction, events, log=str(now.year))
-            for hold in await self.holds.read():
+            said_of = partial(account, intent, gone, now, keys=self.keys, source=self.source, correction=correction)
+            events = await self._surely(said_of)
+            await self._surely(partial(self.journals.post, correction, events, log=str(now.year)))
+            for hold in await self._surely(self.holds.read):
                 late = [f"{intent.id}/{n}" for n in gone if hold.covers(intent.records[n], intent.cause)]
                 if late:
-                    await self.holds.tell_late(hold.id, correction, late)
+                    await self._surely(partial(self.holds.tell_late, hold.id, correction, late))
+
+    async def _surely(self, step: Callable[[], Awaitable[T]]) -> T:
+        """Take a step that can be repeated, again where it had no answer: who woke too late alone knows what to say.
+
+        Raises TransientError when there is none in the end.
+        """
+        for number in range(ATTEMPTS - 1):
+            with suppress(TransientError):
+                return await step()
+            await self.sleep(FIRST_WAIT * 2**number)
+        return await step()
 
     async def _holds(self) -> Sequence[Hold]:
         """The holds. Raises TransientError where they cannot be read in time, or one covers nobody knows what."""
@@ -220,18 +270,21 @@ class Gate:
                 found[ordinal] = Retained(law=law, until=record.due)
         return found
 
-    async def _look(self, attempt: Attempt, kept: Mapping[int, Kept | None]) -> None:
-        """Fill in what a look proves of these records, without asking for a deletion."""
-        intent = attempt.intent
+    async def _look(self, attempt: Attempt, kept: Mapping[int, Kept | None]) -> list[int]:
+        """Fill in what a look proves of these records, and delete nothing. Returns those without an answer."""
+        intent, silent = attempt.intent, list[int]()
         for store, ordinals in _by_store(intent, kept):
             records = [intent.records[n] for n in ordinals]
             try:
                 async with asyncio.timeout(ANSWER_WITHIN):
                     seen = await self._store(store).there(records, leaver=_leaver(intent))
             except TimeoutError:
+                silent += ordinals
                 continue
             for ordinal, there in zip(ordinals, seen, strict=True):
                 attempt.looked(ordinal, there, kept[ordinal])
+                silent += [ordinal] if isinstance(there, NoAnswer) else []
+        return silent
 
     async def _delete_conditionally(self, attempt: Attempt, kept: Mapping[int, Kept]) -> None:
         """Fill in the outcome of every record that is not kept and gives a final answer.

@@ -1,6 +1,7 @@
 """The journal: one object per unit of work, written before anything is deleted, and the outbox of its events.
 
-States: `open` (the intent, with the records' locators) -> `settled` (the exact bytes of the events, no locators).
+States: `open` (the intent, with the records' locators) -> `settled` (the exact bytes of the events, no locators). One
+that is `forestalled` only takes its name, so that its worker can begin no more; it is settled later, without events.
 Only the ledger deletes a journal, once the log's head includes it. A crash at any point leaves an open journal, which
 recovery repeats, or a settled one, which the ledger appends. The metadata (`state`, `log`) lets a listing tell them
 apart without reading them.
@@ -10,11 +11,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from shared.errors import ExistsError, IntegrityError
+from shared.errors import ChangedError, ExistsError, IntegrityError
 from shared.model import (
     Action,
     Cause,
@@ -30,6 +32,7 @@ from shared.model import (
 from shared.stores.interface import Entry, ObjectStore
 
 VERSION = 1
+FORESTALLED = "forestalled"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,16 +71,37 @@ class Journals:
     objects: ObjectStore
 
     async def open(self, intent: Intent) -> OpenJournal:
-        """Write the intent, once. A crash after this leaves an open journal that recovery repeats."""
+        """Write the intent, once. A crash after this leaves an open journal that recovery repeats.
+
+        Raises ChangedError when another worker has seen to it meanwhile that it is never begun.
+        """
         data = encode(intent)
         try:
             etag = await self.objects.create(_name(intent.id), data, metadata={"state": "open"})
         except ExistsError as error:  # the SDK repeated a write whose first answer was lost
             held = await self.objects.read(_name(intent.id))
-            if held is None or held.data != data:
+            if held is None or held.metadata.get("state") in (FORESTALLED, "settled"):
+                raise ChangedError(f"journal {intent.id} was forestalled by another worker") from error
+            if held.data != data:
                 raise IntegrityError(f"journal {intent.id} is somebody else's") from error
             etag = held.etag
         return OpenJournal(intent=intent, etag=etag)
+
+    async def forestall(self, intent_id: str, *, log: str) -> None:
+        """Take the name of an intent that was not written down, so that it never will be; or it is there by now.
+
+        `let_go` ends that, once the worker that noted the intent has certainly woken up or died.
+        """
+        metadata = _metadata((), log) | {"state": FORESTALLED}
+        with suppress(ExistsError):
+            await self.objects.create(_name(intent_id), _settled(intent_id, ()), metadata=metadata)
+
+    async def let_go(self, entry: Entry) -> None:
+        """Make a forestalled journal a settled one without events: the ledger lets it go as any."""
+        intent_id = entry.name.removesuffix(".json")
+        metadata = {**entry.metadata, "state": "settled"}
+        with suppress(ChangedError):
+            await self.objects.replace(entry.name, _settled(intent_id, ()), etag=entry.etag, metadata=metadata)
 
     async def read_open(self, intent_id: str) -> OpenJournal | None:
         """Return the journal if it is open; None when it is settled or gone."""

@@ -20,7 +20,7 @@ from datetime import datetime
 from typing import Any
 
 from shared import messages
-from shared.deletion import Gate, count, new_intent_id
+from shared.deletion import Gate, UndecidedError, count, new_intent_id
 from shared.documents import Version
 from shared.errors import ChangedError, ExistsError, PermanentError
 from shared.model import Outcome, Record, SweepCause
@@ -76,6 +76,9 @@ class Sweeps:
         except (ChangedError, ExistsError):
             log.info("another worker is on slice %d of %s", order.slice, order.run)
             return held.value
+        except UndecidedError as error:
+            log.info("slice %d of %s waits, until it is sent again: %s", order.slice, order.run, error)
+            return held.value
         except PermanentError as error:
             log.error("ALARM slice %d of %s cannot be swept: %s", order.slice, order.run, error)  # noqa: TRY400 - no bug
             held = await self.runs.progress(order.category, order.run, order.slice)
@@ -98,7 +101,8 @@ class Sweeps:
         hurry: Callable[[], bool],
     ) -> SliceProgress:
         if held.value.intent:  # an earlier worker was at the gate: its unit is finished, and counted where that can be
-            held = await self._record(order, held, _counted(held.value, await self.gate.recover(held.value.intent)))
+            outcomes = await self.gate.recover_or_forestall(held.value.intent)
+            held = await self._record(order, held, _counted(held.value, outcomes))
         if document is None or document.policy != self.policy.digest:
             return await self._end(order, held, POLICY_CHANGED if document else PLAN_GONE)
         planned = document.slices[order.slice]

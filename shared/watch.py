@@ -12,8 +12,10 @@ from datetime import timedelta
 
 from shared.deletion import Gate
 from shared.each import each
+from shared.journal import FORESTALLED
 from shared.requests.documents import OPEN
 from shared.requests.intake import Intake
+from shared.stores.interface import Entry
 
 log = logging.getLogger("retention.watch")
 
@@ -34,13 +36,19 @@ class Watch:
         """
         old = await self.gate.journals.objects.now() - self.after
         left_open: list[str] = []
+        forestalled: list[Entry] = []
         settled: list[str] = []
         async for intent, state, entry in self.gate.journals.entries():
             if state == "settled":
                 settled.append(intent)
+            elif entry.modified <= old and state == FORESTALLED:
+                forestalled.append(entry)
             elif entry.modified <= old:
                 left_open.append(intent)
         try:
+            await each(
+                forestalled, self.gate.journals.let_go, log=log, say=lambda entry: f"the end of journal {entry.name}"
+            )
             await each(left_open, self.gate.recover, log=log, say=lambda intent: f"the recovery of journal {intent}")
         finally:
             if settled:

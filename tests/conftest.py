@@ -1,19 +1,23 @@
-"""Shared fixtures: no network for unit tests, and the local servers for the others.
+"""Shared fixtures: no network for unit tests, the local servers for the others, and the console script.
 
 The servers are child processes on free ports with their data in temporary folders, started once per test run and only
 when a test asks. Tests share them: a test uses containers, databases and sessions of its own. A test that kills or
 restarts a server starts its own (`local.servers.running`).
 """
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 import pytest_socket
 
+from cli import main as command_line
+from cli import settings
 from local import servers
 from local.processes import Process, free_port
+from shared.config import SETTINGS
 
 UNIT = Path(__file__).parent / "unit"
 hypothesis.settings.register_profile("no-deadline", deadline=None)  # a busy machine is no failure
@@ -29,6 +33,25 @@ def _network_cut(request: pytest.FixtureRequest) -> Iterator[None]:
     pytest_socket.disable_socket(allow_unix_socket=True)
     yield
     pytest_socket.enable_socket()
+
+
+@pytest.fixture
+def retention(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
+    """The console script in this process, in an empty folder and environment: (exit code, stdout, stderr)."""
+    for name in (settings.FILE_VARIABLE, *(setting.name for setting in SETTINGS)):
+        monkeypatch.setenv(name, "")  # so that what a command sets is undone too
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["retention", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            command_line.main()
+        return (int(ended.value.code or 0), *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="session")

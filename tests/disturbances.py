@@ -9,9 +9,11 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
+
+from writes import Site, traced
 
 from shared.errors import RetentionError
 from shared.stores.memory import Fault, MemoryObjects
@@ -110,13 +112,17 @@ def steps(build, work) -> range:
 
 @dataclass(frozen=True, kw_only=True)
 class Broken:
-    """One thing that goes wrong: the nth write of a store, or the nth send to a queue; how it goes wrong."""
+    """One thing that goes wrong: the nth write of a store, or the nth send to a queue; how it goes wrong.
+
+    `sites` are the calls in the product's source that it comes from.
+    """
 
     where: str
     kind: str
     nth: int
     name: str
     how: str = ""
+    sites: frozenset[Site] = field(default=frozenset(), compare=False)
 
     def __str__(self) -> str:
         return f"{self.where}-{self.kind}-{self.nth}-{self.name}-{self.how}"
@@ -140,7 +146,8 @@ class Scene:
             world = await self.build()
             before = {name: Counter(k for k, _ in s.writes) for name, s in world.own.items()}
             sent = {name: queue.sends for name, queue in world.queues.items()}
-            await self.work(world)
+            with traced():
+                await self.work(world)
             return world, before, sent
 
         world, before, sent = asyncio.run(run())
@@ -149,13 +156,14 @@ class Scene:
             if where in ("tiles", "state"):  # the ledger's own writes have their own tests
                 continue
             seen = Counter()
-            for kind, name in store.writes:
+            for (kind, name), sites in zip(store.writes, store.writes.sites, strict=True):
                 seen[kind] += 1
                 if seen[kind] > before[where][kind] and (where, kind) != ("journals", "delete"):
                     nth = seen[kind] - before[where][kind]
-                    cases.append(Broken(where=where, kind=kind, nth=nth, name=_plain(name)))
+                    cases.append(Broken(where=where, kind=kind, nth=nth, name=_plain(name), sites=sites))
         for where, queue in world.queues.items():
-            cases += [Broken(where=where, kind="send", nth=n + 1, name="") for n in range(queue.sends - sent[where])]
+            for nth, sites in enumerate(queue.sites[sent[where] :], start=1):
+                cases.append(Broken(where=where, kind="send", nth=nth, name="", sites=sites))
         ways = [replace(each, how=how) for each in cases for how in HOWS]
         return [each for each in ways if each.how != "repeated" or each.kind in ("create", "replace")]
 

@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from writes import Site, here, written
+
 from shared.audit import EventType, parse_event, plain_event
 from shared.errors import TransientError
 from shared.ledger.checkpoint import Signer
@@ -43,8 +45,10 @@ class RememberingTopic:
 
     sent: list[tuple[str, bytes]] = field(default_factory=list)
     fail: str = ""
+    sites: set[Site] = field(default_factory=set)
 
     async def send(self, batch: bytes, *, message_id: str) -> None:
+        self.sites |= here()
         fail, self.fail = self.fail, ""
         if fail != "unapplied":
             self.sent.append((message_id, batch))
@@ -59,7 +63,7 @@ class World:
     """One ledger, and the events it must hold in the end."""
 
     def __init__(self, wrap=lambda store: store) -> None:
-        self.stores = {name: MemoryObjects(clock=START) for name in STORES}
+        self.stores = {name: written(MemoryObjects(clock=START)) for name in STORES}
         self.ledger = Ledger(origin="local.example/retention", **{name: wrap(self.stores[name]) for name in STORES})
         self.expected: dict[str, list[bytes]] = {}
         self.topic = RememberingTopic()

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ledger_world import YEAR, World, entries_of
+from writes import Site, here, written
 
 from shared import audit
 from shared.errors import RefusedError, TransientError
@@ -37,16 +38,21 @@ def policy(**change: Any) -> Policy:
 
 
 class Rings:
-    """The doorbell: how often it rang, and whether it answers."""
+    """The doorbell: how often it rang, and whether it answers; `fail` is as in RememberingTopic."""
 
     def __init__(self) -> None:
         self.rung: list[str] = []
         self.away = False
+        self.fail = ""
+        self.sites: set[Site] = set()
 
     async def send(self, body: bytes, *, message_id: str, session_id: str | None = None) -> None:
-        if self.away:
+        self.sites |= here()
+        fail, self.fail = "unapplied" if self.away else self.fail, ""
+        if fail != "unapplied":
+            self.rung.append(message_id)
+        if fail:
             raise TransientError("no answer")
-        self.rung.append(message_id)
 
 
 class Worm(MemoryObjects):
@@ -67,7 +73,7 @@ class RetireWorld(World):
     def __init__(self, **change: Any) -> None:
         super().__init__()
         self.rings = Rings()
-        self.stores["tiles"] = Worm(clock=self.stores["tiles"].clock)
+        self.stores["tiles"] = written(Worm(clock=self.stores["tiles"].clock))
         self.ledger = type(self.ledger)(origin=self.ledger.origin, **self.stores)
         self.retirement = Retirement(
             ledger=self.ledger, policy=policy(**change), doorbell=self.rings, source="//test.example"

@@ -17,6 +17,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from disturbances import CrashError, Steps
+from writes import Site, here, written
 
 from shared import audit, messages
 from shared.containers import OWN_CONTAINERS
@@ -108,12 +109,14 @@ class MemoryQueue:
         self.messages: list[Message] = []
         self.dead: list[Message] = []
         self.sends = 0
+        self.sites: list[frozenset[Site]] = []
 
     def arm(self, *, nth: int = 1, applied: bool) -> None:
         self._faults.append([self.sends + nth, applied])
 
     async def send(self, body: bytes, *, message_id: str, session_id: str | None = None) -> None:
         self.sends += 1
+        self.sites.append(here())
         fault = next((applied for nth, applied in self._faults if nth == self.sends), None)
         if fault is not False:
             last = self._seen.get(message_id)
@@ -167,7 +170,7 @@ class World:
         self.now = START
         self.sweeping = sweeping
         self.steps = Steps()
-        self.own = {name: MemoryObjects(clock=START) for name in OWN}
+        self.own = {name: written(MemoryObjects(clock=START)) for name in OWN}
         self.records = Witness(START)
         self.queues = {name: MemoryQueue(self) for name in QUEUES}
         self.slept: list[float] = []
@@ -453,6 +456,10 @@ class World:
             self.later(minutes=5)
         else:
             raise AssertionError(f"work is left for ever: {[str(each) for each in self.errors[-3:]]}")
+        await self.seal()
+
+    async def seal(self) -> None:
+        """Append, and sign what was appended."""
         await self.append()
         for year in await years(self.ledger):
             await seal(self.ledger, year, self.signer(year))

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from shared import audit, messages
-from shared.deletion import count
+from shared.deletion import UndecidedError, count
 from shared.errors import PermanentError, TransientError
 from shared.message_forms import Visit
 from shared.model import Blocked, Held, Outcome, Record, Retained, Scope, ScopeKind, utc_text
@@ -78,6 +78,8 @@ class Eraser:
             await attempt.run()
         except PausedError:
             log.warning("request %s waits: erasures are paused", request)
+        except UndecidedError as error:
+            log.info("request %s waits, until the watch comes back to it: %s", request, error)
         except OutOfTimeError:
             body = messages.work(request=request, hop=order.hop + 1)
             message_id = f"{request}-{order.hop + 1}-{secrets.token_hex(4)}"  # never taken for an earlier one

@@ -85,7 +85,7 @@ class Attempt:
         """Recover every unit whose outcome is not known. One that is settled already is counted by the log alone."""
         for unit in self.document.work:
             if unit.outcomes is None:
-                await self._account(unit, await self.tools.gate.recover(unit.intent))
+                await self._account(unit, await self.tools.gate.recover_or_forestall(unit.intent))
 
     async def records(self, category: Category, scope: Scope) -> list[Record]:
         """All of a scope's records in a category."""

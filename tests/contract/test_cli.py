@@ -5,93 +5,42 @@ These tests read counts of whole containers, so they have servers of their own.
 
 import asyncio
 import json
-import os
 import re
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from azure.servicebus import ServiceBusClient, ServiceBusMessage
+from running import Running, ended, running
 
-from local.prepare import prepare
-from local.processes import Process, free_port
-from local.servers import Ports, Stack, runner, settings_file
-from shared.config import SETTINGS, Config
+from local.processes import free_port
+from shared.config import Config
 from shared.containers import OWN_CONTAINERS
 from shared.runs import Runs
 from shared.wiring import Product
 
 NOW = datetime.now(UTC)
-SCRIPT = Path(sys.executable).parent / "retention"
 SOMEBODY = ("--requested-by", "the person", "--identity-verified-by", "support")
-ELSEWHERE = {name: value for name, value in os.environ.items() if name.split("__")[0] not in {s.name for s in SETTINGS}}
 
 
-@dataclass
-class World:
-    """Servers, an app whose timers fire when told to, and the console script in a folder of its own."""
-
-    stack: Stack
-    app: Process
-    home: Path
-
-    def start(self, *arguments: str, **settings: str) -> subprocess.Popen[str]:
-        environment = {**ELSEWHERE, "RETENTION_SETTINGS": str(self.home / "settings.json"), **settings}
-        return subprocess.Popen(
-            [SCRIPT, *arguments],
-            cwd=self.home,
-            env=environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-
-    def retention(self, *arguments: str, **settings: str) -> tuple[int, str, str]:
-        return ended(self.start(*arguments, **settings))
-
-    def send(self, body: dict) -> None:
-        with (
-            ServiceBusClient.from_connection_string(self.stack.settings["ServiceBus"]) as client,
-            client.get_queue_sender("requests") as sender,
-        ):
-            sender.send_messages(ServiceBusMessage(json.dumps(body), message_id=str(uuid4())))
-
-    def fire(self, *timers: str) -> None:
-        for name in timers:
-            url = f"{self.app.url.rstrip('/')}/admin/functions/{name}"
-            urllib.request.urlopen(urllib.request.Request(url, data=b"{}", method="POST"), timeout=30).close()
-
-    async def finish(self, category: str) -> None:
-        """Let the planner tick until the category's run is finished."""
-        end = time.monotonic() + 60
-        async with Product(Config(values=self.stack.settings)) as app:
-            runs = Runs(objects=app.own("runs"))
-            while not ((held := await runs.current(category)) and held.value.finished):
-                assert time.monotonic() < end, self.app.log_tail()
-                await asyncio.to_thread(self.fire, "planner")
-
-    def own_objects(self) -> list[str]:
-        async def names() -> list[str]:
-            async with Product(Config(values=self.stack.settings)) as app:
-                return [
-                    f"{own.name}/{entry.name}" for own in OWN_CONTAINERS async for entry in app.own(own.name).list()
-                ]
-
-        return asyncio.run(names())
+async def finish(world: Running, category: str) -> None:
+    """Let the planner tick until the category's run is finished."""
+    end = time.monotonic() + 60
+    async with Product(Config(values=world.stack.settings)) as app:
+        runs = Runs(objects=app.own("runs"))
+        while not ((held := await runs.current(category)) and held.value.finished):
+            assert time.monotonic() < end, world.app.log_tail()
+            await asyncio.to_thread(world.fire, "planner")
 
 
-def ended(child: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """(exit code, stdout, stderr) of a child; no failure that is expected shows a traceback."""
-    out, err = child.communicate(timeout=60)
-    assert "Traceback" not in err, err
-    return child.returncode, out, err
+def own_objects(world: Running) -> list[str]:
+    async def names() -> list[str]:
+        async with Product(Config(values=world.stack.settings)) as app:
+            return [f"{own.name}/{entry.name}" for own in OWN_CONTAINERS async for entry in app.own(own.name).list()]
+
+    return asyncio.run(names())
 
 
 async def seed(config: Config) -> None:
@@ -114,26 +63,13 @@ async def seed(config: Config) -> None:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    home = tmp_path_factory.mktemp("cli")
-    stack = Stack(home, Ports.free())
-    stack.start()
-    (home / "settings.json").write_text(settings_file(stack.settings))
-    app = Process(runner(home, free_port(), stack.settings, manual_timers=True), home)
-    try:
-        config = Config(values=stack.settings)
-        asyncio.run(prepare(config))
-        asyncio.run(seed(config))
-        app.start()
-        app.wait_ready()
-        yield World(stack=stack, app=app, home=home)
-    finally:
-        app.stop()
-        stack.stop()
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running(tmp_path_factory.mktemp("cli"), seed) as it:
+        yield it
 
 
-def test_plan_counts_what_is_due_and_strange_and_writes_nothing(world: World) -> None:
-    before = world.own_objects()
+def test_plan_counts_what_is_due_and_strange_and_writes_nothing(world: Running) -> None:
+    before = own_objects(world)
     code, out, err = world.retention("plan", "camera-snapshots", "users", "devices", "--json")
     assert code == 0
     rows = {each["category"]: each for each in json.loads(out)["categories"]}
@@ -141,15 +77,15 @@ def test_plan_counts_what_is_due_and_strange_and_writes_nothing(world: World) ->
     assert (pictures["due_now"], pictures["complete"], pictures["strange"]) == (3, True, {"outside the layout": 1})
     assert (rows["users"]["due_now"], rows["devices"]["goes_with"]) == (0, ["homes"])
     assert "dry run" in err
-    assert world.own_objects() == before
+    assert own_objects(world) == before
 
 
-def test_run_queues_a_run_that_status_shows_when_it_is_finished(world: World) -> None:
+def test_run_queues_a_run_that_status_shows_when_it_is_finished(world: Running) -> None:
     code, out, err = world.retention("run", "operation-log", "--json")
     assert code == 0
     assert (json.loads(out)["queue"], json.loads(out)["categories"]) == ("requests", ["operation-log"])
     assert "queued" in err
-    asyncio.run(world.finish("operation-log"))
+    asyncio.run(finish(world, "operation-log"))
     found = json.loads(world.retention("status", "--json")[1])
     log = next(each for each in found["categories"] if each["category"] == "operation-log")
     assert log["run"].startswith("operation-log-")
@@ -157,7 +93,7 @@ def test_run_queues_a_run_that_status_shows_when_it_is_finished(world: World) ->
     assert log["open_slices"] == 0
 
 
-def test_a_person_is_erased_and_the_log_proves_it(world: World, tmp_path: Path) -> None:
+def test_a_person_is_erased_and_the_log_proves_it(world: Running, tmp_path: Path) -> None:
     # 1. the request, and how it stands: without naming anybody
     code, out, err = world.retention("request", "erase", "--email", "anna@example.test", *SOMEBODY)
     request = out.strip()
@@ -199,11 +135,12 @@ def test_a_person_is_erased_and_the_log_proves_it(world: World, tmp_path: Path) 
     assert out.splitlines()[-1] == "NOT SOUND: 1 finding"
 
 
-def test_what_needs_a_person_is_told_by_status_and_request_status_with_exit_code_1(world: World) -> None:
+def test_what_needs_a_person_is_told_by_status_and_request_status_with_exit_code_1(world: Running) -> None:
     bad, sent = str(uuid4()), str(uuid4())
-    world.send(
-        {"retention": {"version": 1, "type": "erase", "id": bad, "subject": {"user_id": "bob"}, "requested_by": 7}}
-    )
+    bad_body = {
+        "retention": {"version": 1, "type": "erase", "id": bad, "subject": {"user_id": "bob"}, "requested_by": 7}
+    }
+    world.send(json.dumps(bad_body).encode())
     code, out, _ = world.retention(
         "request", "erase", "--email", "nobody@example.test", *SOMEBODY, "--id", sent, "--json"
     )
@@ -223,7 +160,7 @@ def test_what_needs_a_person_is_told_by_status_and_request_status_with_exit_code
     assert f" of request {bad} is parked, from queue requests" in out
 
 
-def test_what_is_not_there_is_told_apart_from_what_does_not_answer(world: World) -> None:
+def test_what_is_not_there_is_told_apart_from_what_does_not_answer(world: Running) -> None:
     blob, cosmos = f":{world.stack.ports.blob}/", f":{world.stack.ports.cosmos}/"
     nowhere = f":{free_port()}/"
     no_state = {"BLOB_STATE": world.stack.settings["BLOB_STATE"].replace(blob, nowhere)}

@@ -8,11 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from test_cli import NOW, World, seed
+from running import Running, running
+from test_cli import NOW, seed
 
-from local.prepare import prepare
-from local.processes import Process, free_port
-from local.servers import Ports, Stack, runner, settings_file
 from shared.config import Config
 from shared.wiring import Product
 
@@ -21,33 +19,19 @@ PICTURES, LOG = "camera-snapshots", "operation-log"
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Three pictures and two lines of the log are due; a run may find two records."""
-    home = tmp_path_factory.mktemp("control")
-    stack = Stack(home, Ports.free())
-    stack.start()
-    capped = {**stack.settings, "RETENTION_CAP": "2"}
-    (home / "settings.json").write_text(settings_file(capped))
-    app = Process(runner(home, free_port(), capped, manual_timers=True), home)
-    try:
-        config = Config(values=stack.settings)
-        asyncio.run(prepare(config))
-        asyncio.run(seed(config))
-        app.start()
-        app.wait_ready()
-        yield World(stack=stack, app=app, home=home)
-    finally:
-        app.stop()
-        stack.stop()
+    with running(tmp_path_factory.mktemp("control"), seed, RETENTION_CAP="2") as it:
+        yield it
 
 
-def planned(world: World, category: str) -> dict[str, Any]:
+def planned(world: Running, category: str) -> dict[str, Any]:
     code, out, err = world.retention("plan", category, "--json")
     assert code == 0, err
     return json.loads(out)["categories"][0]
 
 
-def until(world: World, category: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+def until(world: Running, category: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The category's line of status, once it is so."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
@@ -59,7 +43,7 @@ def until(world: World, category: str, holds: Callable[[dict[str, Any]], bool]) 
     raise AssertionError(world.app.log_tail())
 
 
-def pictures(world: World) -> int:
+def pictures(world: Running) -> int:
     async def count() -> int:
         async with Product(Config(values=world.stack.settings)) as app:
             container = app.blobs("BLOB_DATA").get_container_client(PICTURES)
@@ -68,7 +52,7 @@ def pictures(world: World) -> int:
     return asyncio.run(count())
 
 
-def old_rows(world: World) -> None:
+def old_rows(world: Running) -> None:
     """Two more lines of the log that are due."""
 
     async def write() -> None:
@@ -85,7 +69,7 @@ def old_rows(world: World) -> None:
     asyncio.run(write())
 
 
-def test_a_run_that_finds_too_much_waits_and_goes_on_when_it_is_approved(world: World) -> None:
+def test_a_run_that_finds_too_much_waits_and_goes_on_when_it_is_approved(world: Running) -> None:
     found = planned(world, PICTURES)
     assert (found["due_now"], found["cap"], found["over_cap"], found["complete"]) == (3, 2, True, False)
     assert "more than its cap: a run waits for approval" in world.retention("plan", PICTURES)[1]
@@ -105,7 +89,7 @@ def test_a_run_that_finds_too_much_waits_and_goes_on_when_it_is_approved(world: 
     assert pictures(world) == before - 3
 
 
-def test_a_paused_category_says_so_everywhere_and_goes_on_after_its_resumption(world: World) -> None:
+def test_a_paused_category_says_so_everywhere_and_goes_on_after_its_resumption(world: Running) -> None:
     assert world.retention("pause", LOG, "--by", WHO, "--reason", "a look")[0] == 0
     until(world, LOG, lambda line: line["pause"] is not None)
     assert planned(world, LOG)["paused_since"] is not None
@@ -121,7 +105,7 @@ def test_a_paused_category_says_so_everywhere_and_goes_on_after_its_resumption(w
     assert planned(world, LOG)["due_now"] == 0
 
 
-def test_the_log_tells_of_the_orders_and_names_nobody(world: World) -> None:
+def test_the_log_tells_of_the_orders_and_names_nobody(world: Running) -> None:
     wanted = {f"retention.run.{each}" for each in ("needs_approval", "approved", "completed")}
     wanted |= {"retention.category.paused", "retention.category.resumed"}
     end = time.monotonic() + 60

@@ -4,7 +4,8 @@ import asyncio
 import json
 import time
 
-from test_cli import World, world
+from running import Running
+from test_cli import world
 
 from shared.config import Config
 from shared.wiring import Product
@@ -14,7 +15,7 @@ __all__ = ["world"]
 WHY = ("--owner", "legal", "--reason", "a dispute", "--by", "operations")
 
 
-def listed(world: World, hold: str, *more: str, until: str) -> dict:
+def listed(world: Running, hold: str, *more: str, until: str) -> dict:
     """The hold as the list has it, once its `in_force` (or its end) is there."""
     end = time.monotonic() + 30
     while time.monotonic() < end:
@@ -27,7 +28,7 @@ def listed(world: World, hold: str, *more: str, until: str) -> dict:
     raise AssertionError(world.app.log_tail())
 
 
-def rows(world: World) -> int:
+def rows(world: Running) -> int:
     async def count() -> int:
         async with Product(Config(values=world.stack.settings)) as app:
             log = app.stores["cosmos/main"].database.get_container_client("operation-log")
@@ -36,7 +37,7 @@ def rows(world: World) -> int:
     return asyncio.run(count())
 
 
-def swept(world: World) -> None:
+def swept(world: Running) -> None:
     assert world.retention("run", "operation-log")[0] == 0
     end = time.monotonic() + 60
     while time.monotonic() < end:  # the run message is taken up, and its run comes to its end
@@ -49,7 +50,7 @@ def swept(world: World) -> None:
     raise AssertionError(world.app.log_tail())
 
 
-def test_what_is_held_stays_in_a_sweep_and_goes_after_the_release(world: World) -> None:
+def test_what_is_held_stays_in_a_sweep_and_goes_after_the_release(world: Running) -> None:
     code, out, err = world.retention("hold", "add", "--category", "operation-log", *WHY)
     assert code == 0
     hold = out.strip()
@@ -66,14 +67,14 @@ def test_what_is_held_stays_in_a_sweep_and_goes_after_the_release(world: World) 
     assert rows(world) == 0
 
 
-def test_a_hold_of_a_person_is_listed_without_their_name_unless_asked(world: World) -> None:
+def test_a_hold_of_a_person_is_listed_without_their_name_unless_asked(world: Running) -> None:
     hold = world.retention("hold", "add", "--user-id", "anna", *WHY)[1].strip()
     assert "target" not in listed(world, hold, until="yes")
     assert listed(world, hold, "--show-targets", until="yes")["target"] == "anna"
     assert "anna" not in world.retention("hold", "list")[1]
 
 
-def test_a_hold_of_no_category_of_the_policy_is_refused_before_it_is_sent(world: World) -> None:
+def test_a_hold_of_no_category_of_the_policy_is_refused_before_it_is_sent(world: Running) -> None:
     code, out, err = world.retention("hold", "add", "--category", "nothing", *WHY)
     assert (code, out) == (2, "")
     assert "no such category" in err

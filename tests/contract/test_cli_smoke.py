@@ -14,14 +14,11 @@ from typing import Any
 
 import pytest
 from record_stores import connection
-from test_cli import World, ended
+from running import Running, ended, running
 
 from local.azure.account import Account, Container, RefusedError
 from local.azure.blob_server import Answer, BlobServer
 from local.azure.serving import serving
-from local.prepare import prepare
-from local.processes import Process, free_port
-from local.servers import Ports, Stack, runner, settings_file
 from shared.config import DEVELOPMENT_SEED, Config
 from shared.liveness import TIMERS
 from shared.policy_file import load
@@ -35,34 +32,22 @@ POLICY = load(ROOT / "policy.yaml")
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Empty stores, the app, and the settings as `azd env get-values --output json` prints them after a deployment."""
-    home = tmp_path_factory.mktemp("smoke")
-    stack = Stack(home, Ports.free())
-    stack.start()
-    values = {**stack.settings, "RETENTION_RECOVER_AFTER": "3"}  # what waited is taken up again soon
-    app = Process(runner(home, free_port(), values, manual_timers=True), home)
-    try:
-        asyncio.run(prepare(Config(values=stack.settings)))
-        app.start()
-        app.wait_ready()
-        outputs = {name: value for name, value in stack.settings.items() if name not in OURS}
+    with running(tmp_path_factory.mktemp("smoke"), RETENTION_RECOVER_AFTER="3") as it:  # what waited goes on soon
+        outputs = {name: value for name, value in it.stack.settings.items() if name not in OURS}
         deployed = {
             "AZURE_ENV_NAME": "dev",
             "AZURE_LOCATION": "norwayeast",
             "SERVICE_PIPELINE_NAME": "func-1",
             **outputs,
         }
-        (home / "settings.json").write_text(settings_file(stack.settings))
-        (home / "deployed.json").write_text(json.dumps(deployed))
-        yield World(stack=stack, app=app, home=home)
-    finally:
-        app.stop()
-        stack.stop()
+        (it.home / "deployed.json").write_text(json.dumps(deployed))
+        yield it
 
 
 @contextmanager
-def clock(world: World, but: str = "") -> Iterator[None]:
+def clock(world: Running, but: str = "") -> Iterator[None]:
     """Let every timer fire again and again, but those of once a day, as the platform would within minutes."""
     names = [name for name in OFTEN if name != but]
     over = threading.Event()
@@ -80,13 +65,13 @@ def clock(world: World, but: str = "") -> Iterator[None]:
         thread.join()
 
 
-async def forget_posture(world: World) -> None:
+async def forget_posture(world: Running) -> None:
     """As if the pipeline had not looked yet."""
     async with Product(Config(values=world.stack.settings)) as product:
         await product.own("heartbeats").delete(POSTURE)
 
 
-def smoke(world: World, *more: str, timeout: int = 60, **settings: str) -> tuple[int, str, str]:
+def smoke(world: Running, *more: str, timeout: int = 60, **settings: str) -> tuple[int, str, str]:
     given = {"RETENTION_SETTINGS": str(world.home / "deployed.json"), **settings}
     return world.retention("smoke", "--timeout", str(timeout), *more, **given)
 
@@ -95,7 +80,7 @@ def line(out: str, step: str) -> str:
     return next(each for each in out.splitlines() if re.match(rf"(ok|FAILED) +{step} ", each))
 
 
-def stored(world: World) -> list[str]:
+def stored(world: Running) -> list[str]:
     """Every record that the categories of the policy hold."""
 
     async def look() -> list[str]:
@@ -121,7 +106,7 @@ def request_of(text: str) -> str:
     return found[1]
 
 
-def unfinished(world: World) -> list[str]:
+def unfinished(world: Running) -> list[str]:
     """The requests that are not done."""
     found = json.loads(world.retention("request", "list", "--json")[1])["requests"]
     return [each["request"] for each in found if each["state"] != "done"]
@@ -134,7 +119,7 @@ def lefts(out: str) -> list[str]:
 # ---------------------------------------------------------------- all is kept
 
 
-def test_a_person_is_created_erased_and_proven_and_nothing_of_them_stays(world: World) -> None:
+def test_a_person_is_created_erased_and_proven_and_nothing_of_them_stays(world: Running) -> None:
     with clock(world):
         code, out, err = smoke(world)
     assert code == 0, out + err
@@ -154,7 +139,7 @@ def test_a_person_is_created_erased_and_proven_and_nothing_of_them_stays(world: 
     assert "smoke-" not in shown
 
 
-def test_json_is_one_document_and_the_published_key_is_the_one_that_counts(world: World) -> None:
+def test_json_is_one_document_and_the_published_key_is_the_one_that_counts(world: Running) -> None:
     key = published(world)
     with clock(world):
         code, out, err = smoke(world, "--json", LEDGER_VERIFIER_KEY=key, LEDGER_SIGNING_SEED="")
@@ -167,7 +152,7 @@ def test_json_is_one_document_and_the_published_key_is_the_one_that_counts(world
     assert stored(world) == []
 
 
-def published(world: World) -> str:
+def published(world: Running) -> str:
     """The public key of this year's log."""
     config = Config(values={**world.stack.settings, "LEDGER_SIGNING_SEED": DEVELOPMENT_SEED})
     return Product(config).signer(str(datetime.now(UTC).year)).verifier.vkey
@@ -176,7 +161,7 @@ def published(world: World) -> str:
 # ---------------------------------------------------------------- something is not kept
 
 
-def test_nobody_is_created_while_the_timers_do_not_run(world: World) -> None:
+def test_nobody_is_created_while_the_timers_do_not_run(world: Running) -> None:
     code, out, _ = smoke(world, timeout=2)  # they have run before: that says nothing of what is deployed now
     assert code == 1
     assert "not on time after 2 s: " in line(out, "timers")
@@ -188,7 +173,7 @@ def test_nobody_is_created_while_the_timers_do_not_run(world: World) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_an_erasure_that_does_not_come_and_an_interruption_are_told_with_what_they_leave(world: World) -> None:
+def test_an_erasure_that_does_not_come_and_an_interruption_are_told_with_what_they_leave(world: Running) -> None:
     assert world.retention("pause", "erasures", "--by", "operations", "--reason", "a test")[0] == 0
     with clock(world):
         # 1. interrupted while it waits: what may be left is said on the way out
@@ -221,7 +206,7 @@ def test_an_erasure_that_does_not_come_and_an_interruption_are_told_with_what_th
     assert stored(world) == []
 
 
-def test_a_log_that_another_key_signed_is_not_sound(world: World) -> None:
+def test_a_log_that_another_key_signed_is_not_sound(world: Running) -> None:
     name, _, _ = published(world).partition("+")
     other = Product(Config(values={**world.stack.settings, "LEDGER_SIGNING_SEED": "A" * 43 + "="}))
     key = other.signer(name.rpartition("/")[2]).verifier.vkey
@@ -241,7 +226,7 @@ class Unwritable(BlobServer):
         return super()._blob(method, *more)
 
 
-def test_what_was_created_is_erased_again_when_a_store_refuses_the_rest(world: World) -> None:
+def test_what_was_created_is_erased_again_when_a_store_refuses_the_rest(world: Running) -> None:
     account = Account("shopdata")
     account.containers["camera-snapshots"] = Container()
     with serving(Unwritable(account)) as url, clock(world):
@@ -253,7 +238,7 @@ def test_what_was_created_is_erased_again_when_a_store_refuses_the_rest(world: W
     assert line(out, "timers").startswith("ok")
 
 
-def test_what_the_caller_may_not_read_of_the_stores_settings_the_pipelines_own_look_tells(world: World) -> None:
+def test_what_the_caller_may_not_read_of_the_stores_settings_the_pipelines_own_look_tells(world: Running) -> None:
     account = Account("shopdata")
     account.containers |= {name: Container() for name in ("camera-snapshots", "web-access-log")}
     with serving(BlobServer(account)) as url:
@@ -289,7 +274,7 @@ def test_what_the_caller_may_not_read_of_the_stores_settings_the_pipelines_own_l
     ids=["containers", "key", "policy"],
 )
 def test_what_cannot_be_tested_is_refused_with_what_to_do_and_nobody_is_created(
-    world: World, tmp_path: Path, settings: dict[str, str], said: str
+    world: Running, tmp_path: Path, settings: dict[str, str], said: str
 ) -> None:
     text = (ROOT / "policy.yaml").read_text().replace("    identifies: {email: email}\n", "")
     (tmp_path / "nobody.yaml").write_text(text)
@@ -313,7 +298,7 @@ def test_what_cannot_be_tested_is_refused_with_what_to_do_and_nobody_is_created(
     ids=["no-key", "second-is-no-key", "no-seed", "no-former-key"],
 )
 def test_a_key_that_is_none_is_refused_before_anything_is_waited_for_or_created(
-    world: World, settings: dict[str, str], said: str, more: tuple[str, ...]
+    world: Running, settings: dict[str, str], said: str, more: tuple[str, ...]
 ) -> None:
     given = {name: value.replace("KEY", published(world)) for name, value in settings.items()}
     with clock(world):
@@ -324,7 +309,7 @@ def test_a_key_that_is_none_is_refused_before_anything_is_waited_for_or_created(
     assert stored(world) == []
 
 
-def test_what_a_hold_keeps_is_told_with_the_request_that_waits_for_a_person(world: World) -> None:
+def test_what_a_hold_keeps_is_told_with_the_request_that_waits_for_a_person(world: Running) -> None:
     """The last one here: the hold stays."""
     why = ("--owner", "legal", "--reason", "a dispute", "--by", "operations")
     assert world.retention("hold", "add", "--category", "camera-snapshots", *why)[0] == 0

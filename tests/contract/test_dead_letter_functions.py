@@ -3,12 +3,8 @@
 import asyncio
 import json
 import os
-import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,10 +12,8 @@ from uuid import uuid4
 
 import pytest
 from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusSubQueue
+from running import Running, running
 
-from local.prepare import prepare
-from local.processes import Process, free_port
-from local.servers import Ports, Stack, runner, settings_file
 from shared import messages
 from shared.config import SETTINGS, Config
 from shared.liveness import TIMERS
@@ -36,49 +30,18 @@ REQUEST, FINISHED = str(uuid4()), str(uuid4())
 QUEUES = ("sweeps", "requests-work", "ledger")
 
 
-@dataclass
-class World:
-    """Servers whose dead-letter queues were filled before the app came up, and the console script."""
+def told(world: Running, *arguments: str) -> Any:
+    return json.loads(world.retention(*arguments, "--json")[1])
 
-    stack: Stack
-    app: Process
-    home: Path
 
-    def retention(self, *arguments: str) -> tuple[int, str]:
-        environment = {**ELSEWHERE, "RETENTION_SETTINGS": str(self.home / "settings.json")}
-        ended = subprocess.run(
-            [SCRIPT, *arguments],
-            cwd=self.home,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert "Traceback" not in ended.stderr, ended.stderr
-        return ended.returncode, ended.stdout
-
-    def told(self, *arguments: str) -> Any:
-        return json.loads(self.retention(*arguments, "--json")[1])
-
-    def fire(self, timer: str) -> None:
-        url = f"{self.app.url.rstrip('/')}/admin/functions/{timer}"
-        urllib.request.urlopen(urllib.request.Request(url, data=b"{}", method="POST"), timeout=30).close()
-
-    def until(self, found: Callable[[], bool]) -> None:
-        end = time.monotonic() + 60
-        while not found():
-            assert time.monotonic() < end, self.app.log_tail()
-            time.sleep(0.2)  # between two looks at what another process does
-
-    def dead(self) -> dict[str, int]:
-        """How many dead letters each queue has."""
-        found = {}
-        with ServiceBusClient.from_connection_string(self.stack.settings["ServiceBus"]) as client:
-            for queue in QUEUES:
-                with client.get_queue_receiver(queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER) as receiver:
-                    found[queue] = len(receiver.peek_messages(100))
-        return found
+def dead(world: Running) -> dict[str, int]:
+    """How many dead letters each queue has."""
+    found = {}
+    with ServiceBusClient.from_connection_string(world.stack.settings["ServiceBus"]) as client:
+        for queue in QUEUES:
+            with client.get_queue_receiver(queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER) as receiver:
+                found[queue] = len(receiver.peek_messages(100))
+    return found
 
 
 def bury(connection: str, queue: str, *bodies: bytes) -> None:
@@ -120,33 +83,26 @@ async def seed(config: Config) -> None:
         await pictures.upload_blob(f"{at:%Y-%m-%d}/{at:%H}/home-a/hall/{at:%H%M%S}-1.jpg", b"picture")
 
 
+async def fill(config: Config) -> None:
+    """The seed, and dead letters in each queue, before the app comes up."""
+    await seed(config)
+    bus = config.text("ServiceBus")
+    slices = [messages.slice_order(category="users", run=RUN, number=0, attempt=n, hop=0) for n in (1, 2)]
+    bury(bus, "sweeps", *slices, b"no message of ours")
+    work = [messages.work(request=request, hop=0) for request in (REQUEST, FINISHED)]
+    bury(bus, "requests-work", *work)
+    bury(bus, "ledger", messages.doorbell("a"), messages.doorbell("b"))
+
+
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    home = tmp_path_factory.mktemp("dead")
-    stack = Stack(home, Ports.free())
-    stack.start()
-    (home / "settings.json").write_text(settings_file(stack.settings))
-    app = Process(runner(home, free_port(), stack.settings, manual_timers=True), home)
-    try:
-        config = Config(values=stack.settings)
-        asyncio.run(prepare(config))
-        asyncio.run(seed(config))
-        slices = [messages.slice_order(category="users", run=RUN, number=0, attempt=n, hop=0) for n in (1, 2)]
-        bury(stack.settings["ServiceBus"], "sweeps", *slices, b"no message of ours")
-        work = [messages.work(request=request, hop=0) for request in (REQUEST, FINISHED)]
-        bury(stack.settings["ServiceBus"], "requests-work", *work)
-        bury(stack.settings["ServiceBus"], "ledger", messages.doorbell("a"), messages.doorbell("b"))
-        app.start()
-        app.wait_ready()
-        yield World(stack=stack, app=app, home=home)
-    finally:
-        app.stop()
-        stack.stop()
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running(tmp_path_factory.mktemp("dead"), fill) as it:
+        yield it
 
 
-def test_every_dead_letter_queue_is_drained_and_what_is_not_moot_is_parked(world: World) -> None:
-    world.until(lambda: world.dead() == dict.fromkeys(QUEUES, 0))
-    parked = world.told("parking", "list")["parked"]
+def test_every_dead_letter_queue_is_drained_and_what_is_not_moot_is_parked(world: Running) -> None:
+    world.until(lambda: dead(world) == dict.fromkeys(QUEUES, 0))
+    parked = told(world, "parking", "list")["parked"]
     assert sorted((each["queue"], each["about"] or "") for each in parked) == [
         ("requests-work", REQUEST),
         ("sweeps", ""),
@@ -157,30 +113,30 @@ def test_every_dead_letter_queue_is_drained_and_what_is_not_moot_is_parked(world
     assert "2 rings of the doorbell were dead letters" in log
 
 
-def test_a_parked_message_is_shown_without_its_body_unless_asked_for_it(world: World) -> None:
-    [bad] = [each for each in world.told("parking", "list")["parked"] if each["about"] is None]
-    code, out = world.retention("parking", "show", bad["id"])
+def test_a_parked_message_is_shown_without_its_body_unless_asked_for_it(world: Running) -> None:
+    [bad] = [each for each in told(world, "parking", "list")["parked"] if each["about"] is None]
+    code, out, _ = world.retention("parking", "show", bad["id"])
     assert (code, "no message of ours" in out, bad["reason"] in out) == (0, False, True)
-    assert world.told("parking", "show", bad["id"], "--body")["body"] == "no message of ours"
+    assert told(world, "parking", "show", bad["id"], "--body")["body"] == "no message of ours"
     assert world.retention("parking", "show", "0" * 16)[0] == 4
 
 
-def test_one_is_dismissed_by_message_and_needs_attention_no_more(world: World) -> None:
-    [bad] = [each["id"] for each in world.told("parking", "list")["parked"] if each["about"] is None]
-    assert any(bad in each["text"] for each in world.told("status")["attention"])
+def test_one_is_dismissed_by_message_and_needs_attention_no_more(world: Running) -> None:
+    [bad] = [each["id"] for each in told(world, "parking", "list")["parked"] if each["about"] is None]
+    assert any(bad in each["text"] for each in told(world, "status")["attention"])
     order = ("parking", "dismiss", bad, "--by", "Ola in operations", "--reason", "a test of the queue")
     printed = json.loads(world.retention(*order, "--print")[1])
     assert printed["retention"]["parked"] == bad
     assert world.retention(*order)[0] == 0
-    world.until(lambda: bad not in [each["id"] for each in world.told("parking", "list")["parked"]])
-    [all_of_it] = [each for each in world.told("parking", "list", "--all")["parked"] if each["id"] == bad]
+    world.until(lambda: bad not in [each["id"] for each in told(world, "parking", "list")["parked"]])
+    [all_of_it] = [each for each in told(world, "parking", "list", "--all")["parked"] if each["id"] == bad]
     assert all_of_it["dismissed_at"]
-    assert world.told("parking", "show", bad)["dismissed_by"] == "Ola in operations"
-    assert not any(bad in each["text"] for each in world.told("status")["attention"])
+    assert told(world, "parking", "show", bad)["dismissed_by"] == "Ola in operations"
+    assert not any(bad in each["text"] for each in told(world, "status")["attention"])
     assert world.retention("parking", "dismiss", "0" * 16, "--by", "Ola", "--reason", "x")[0] == 4
 
 
-def test_what_is_made_good_is_dismissed_by_the_watch(world: World) -> None:
+def test_what_is_made_good_is_dismissed_by_the_watch(world: Running) -> None:
     async def finish() -> None:
         async with Product(Config(values=world.stack.settings)) as app:
             held = await app.runs.progress("users", RUN, 0)
@@ -189,13 +145,13 @@ def test_what_is_made_good_is_dismissed_by_the_watch(world: World) -> None:
 
     asyncio.run(finish())
     world.fire("watch_requests")
-    assert [each["about"] for each in world.told("parking", "list")["parked"]] == [REQUEST]
+    assert [each["about"] for each in told(world, "parking", "list")["parked"]] == [REQUEST]
 
 
-def test_the_timers_leave_heartbeats_and_the_look_finds_what_should_be_gone(world: World) -> None:
+def test_the_timers_leave_heartbeats_and_the_look_finds_what_should_be_gone(world: Running) -> None:
     for timer in ("watch_journals", "watch_overdue", "ledger_seal", "ledger_publish"):
         world.fire(timer)
-    found = world.told("status")
+    found = told(world, "status")
     beaten = {each["name"] for each in found["timers"] if each["last"]}
     assert beaten == {"watch_journals", "watch_requests", "watch_overdue", "ledger_seal", "ledger_publish"}
     assert {each["name"] for each in found["timers"]} == set(TIMERS)
@@ -203,14 +159,14 @@ def test_the_timers_leave_heartbeats_and_the_look_finds_what_should_be_gone(worl
     assert (overdue["camera-snapshots"]["count"], overdue["users"]["count"]) == (1, 0)
     assert [each["error"] for each in overdue.values() if each["error"]] == []
     assert found["dead"] is None
-    code, screen = world.retention("status")
+    code, screen, _ = world.retention("status")
     assert code == 1
     assert "ATTENTION camera-snapshots: 1 record is overdue (#overdue)" in screen
 
 
-def test_a_live_look_says_it_too_and_counts_dead_letters(world: World) -> None:
-    before = world.told("status")["look"]["at"]
-    found = world.told("status", "--look")
+def test_a_live_look_says_it_too_and_counts_dead_letters(world: Running) -> None:
+    before = told(world, "status")["look"]["at"]
+    found = told(world, "status", "--look")
     assert found["look"]["at"] > before
     assert found["dead"] == {"requests": 0, "sweeps": 0, "requests-work": 0, "ledger": 0}
     assert {each["category"]: each["count"] for each in found["look"]["categories"]}["camera-snapshots"] == 1

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -21,8 +20,6 @@ from azure.cosmos.aio import CosmosClient
 from azure.storage.blob import BlobServiceClient
 from record_stores import connection
 
-from cli import main as command_line
-from cli import settings as cli_settings
 from local.azure.account import Account, Container, Settings
 from local.azure.blob_server import BlobServer
 from local.azure.management_server import CONTINUOUS_7, CONTINUOUS_30, ManagementServer, Subscription
@@ -30,7 +27,6 @@ from local.azure.serving import serving
 from local.processes import Process, free_port
 from local.servers import COSMOS_KEY, Ports
 from local.servers import settings as local_settings
-from shared.config import SETTINGS
 
 COMMON = """
     row: 1
@@ -74,18 +70,7 @@ class Cloud:
 
 
 @pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Cloud]:
-    for name in (cli_settings.FILE_VARIABLE, "AZURE_SUBSCRIPTION_ID", *(setting.name for setting in SETTINGS)):
-        monkeypatch.setenv(name, "")  # so that what a command sets is undone too
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["retention", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            command_line.main()
-        return (int(ended.value.code or 0), *capsys.readouterr())
-
+def cloud(retention: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     account = Account("shopdata")
     account.containers["pictures"] = Container()
     subscription = Subscription(storage=[account])
@@ -94,7 +79,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
         arm = stack.enter_context(serving(ManagementServer(subscription)))
         monkeypatch.setenv("SHOP", connection(url, account))
         management = ("--subscription", subscription.id, "--management", arm)
-        yield Cloud(account=account, subscription=subscription, management=management, run=run)
+        yield Cloud(account=account, subscription=subscription, management=management, run=retention)
 
 
 # ---------------------------------------------------------------- any account

@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,11 +17,12 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
-from azure.servicebus import ServiceBusClient, ServiceBusMessage
+from azure.servicebus import ServiceBusClient
 from azure.storage.blob.aio import BlobServiceClient
 from rights import seeds
 from rights.doors import Doors, behind
 from rights.model import BLOBS, Rights, Seen
+from running import fire, send, servers
 from typer.testing import CliRunner
 
 from cli.main import app as command_line
@@ -90,17 +90,11 @@ class World:
             self.apps[role] = Process(program, home)
 
     def send(self, who: str, body: bytes, queue: str = "requests") -> None:
-        with (
-            ServiceBusClient.from_connection_string(self.settings[who]["ServiceBus"], retry_total=0) as client,
-            client.get_queue_sender(queue) as sender,
-        ):
-            sender.send_messages(ServiceBusMessage(body, message_id=str(uuid4())))
+        send(self.settings[who]["ServiceBus"], body, queue, retry_total=0)
 
     def fire(self, *timers: str) -> None:
         for name in timers:
-            role = "ledger" if name.startswith("ledger_") else "pipeline"
-            url = f"{self.apps[role].url.rstrip('/')}/admin/functions/{name}"
-            urllib.request.urlopen(urllib.request.Request(url, data=b"{}", method="POST"), timeout=60).close()
+            fire(self.apps["ledger" if name.startswith("ledger_") else "pipeline"], name)
 
     async def until(self, true: Callable[[], Any], *timers: str, seconds: float = 60) -> None:
         """Let timers fire until something is true; tell what was refused if it does not come true."""
@@ -128,18 +122,13 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     root = tmp_path_factory.mktemp("rights")
     seen = Seen()
-    stack = Stack(root, Ports.free())
-    stack.start()
-    try:
-        with Doors(Rights(), seen).open() as doors:
-            world = World(root, stack, doors, seen)
-            try:
-                yield world
-            finally:
-                for app in world.apps.values():
-                    app.stop()
-    finally:
-        stack.stop()
+    with servers(root) as stack, Doors(Rights(), seen).open() as doors:
+        world = World(root, stack, doors, seen)
+        try:
+            yield world
+        finally:
+            for app in world.apps.values():
+                app.stop()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,17 +5,17 @@ Two runners, one for each role, each with no more settings than its role has on 
 
 import json
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from azure.servicebus import ServiceBusClient, ServiceBusMessage
+from azure.servicebus import ServiceBusClient
+from running import fire, send, servers
 
 from local.prepare import prepare
 from local.processes import Process, free_port
-from local.servers import Ports, Stack, runner
+from local.servers import Stack, runner
 from shared import messages
 from shared.config import Config
 from shared.ledger.reader import Live, entries
@@ -38,20 +38,12 @@ class World:
         self.config = Config(values=stack.settings)
 
     def send(self, body: bytes) -> None:
-        with (
-            ServiceBusClient.from_connection_string(self.stack.settings["ServiceBus"]) as client,
-            client.get_queue_sender("requests") as sender,
-        ):
-            sender.send_messages(ServiceBusMessage(body, message_id=str(uuid4())))
+        send(self.stack.settings["ServiceBus"], body)
 
     def tick(self) -> None:
         """Fire every timer once, as the clock would within a minute."""
         for role, names in TIMERS.items():
-            for name in names:
-                request = urllib.request.Request(
-                    f"{self.apps[role].url.rstrip('/')}/admin/functions/{name}", data=b"{}", method="POST"
-                )
-                urllib.request.urlopen(request, timeout=30).close()
+            fire(self.apps[role], *names)
 
     async def until(self, true: Callable[[Product], object], product: Product, seconds: float = 60) -> None:
         """Let the timers fire until something is true."""
@@ -64,23 +56,21 @@ class World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     root = tmp_path_factory.mktemp("e2e")
-    stack = Stack(root, Ports.free())
-    stack.start()
     apps: dict[str, Process] = {}
-    try:
-        for role in TIMERS:
-            values = {k: v for k, v in stack.settings.items() if role == "pipeline" or k not in PIPELINE_ONLY}
-            if role == "pipeline":
-                values["LEDGER_SIGNING_SEED"] = ""
-            home = root / role
-            home.mkdir()
-            program = runner(home, free_port(), values, role=role, manual_timers=True)
-            apps[role] = Process(program, home)
-        yield World(stack, apps)
-    finally:
-        for app in apps.values():
-            app.stop()
-        stack.stop()
+    with servers(root) as stack:
+        try:
+            for role in TIMERS:
+                values = {k: v for k, v in stack.settings.items() if role == "pipeline" or k not in PIPELINE_ONLY}
+                if role == "pipeline":
+                    values["LEDGER_SIGNING_SEED"] = ""
+                home = root / role
+                home.mkdir()
+                program = runner(home, free_port(), values, role=role, manual_timers=True)
+                apps[role] = Process(program, home)
+            yield World(stack, apps)
+        finally:
+            for app in apps.values():
+                app.stop()
 
 
 async def seed(product: Product) -> None:

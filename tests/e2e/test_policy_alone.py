@@ -6,7 +6,6 @@ erasure takes what is theirs, and the log says both.
 
 import json
 import time
-import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,11 +13,11 @@ from uuid import uuid4
 
 import pytest
 from azure.cosmos.aio import ContainerProxy
-from azure.servicebus import ServiceBusClient, ServiceBusMessage
+from running import fire, send, servers
 
 from local.prepare import prepare
 from local.processes import Process, free_port
-from local.servers import Ports, Stack, runner
+from local.servers import Stack, runner
 from shared import messages
 from shared.config import Config
 from shared.ledger.reader import Live, entries
@@ -100,31 +99,23 @@ class Pool:
         self.app = app
 
     def send(self, body: bytes) -> None:
-        with (
-            ServiceBusClient.from_connection_string(self.stack.settings["ServiceBus"]) as client,
-            client.get_queue_sender("requests") as sender,
-        ):
-            sender.send_messages(ServiceBusMessage(body, message_id=str(uuid4())))
+        send(self.stack.settings["ServiceBus"], body)
 
     def tick(self) -> None:
-        for name in TIMERS:
-            url = f"{self.app.url.rstrip('/')}/admin/functions/{name}"
-            urllib.request.urlopen(urllib.request.Request(url, data=b"{}", method="POST"), timeout=30).close()
+        fire(self.app, *TIMERS)
 
 
 @pytest.fixture
 def pool(tmp_path: Path) -> Iterator[Pool]:
     policy = tmp_path / "pool.yaml"
     policy.write_text(POLICY)
-    stack = Stack(tmp_path, Ports.free())
-    stack.start()
-    settings = {**stack.settings, "POLICY_FILE": str(policy)}
-    app = Process(runner(tmp_path, free_port(), settings, manual_timers=True), tmp_path)
-    try:
-        yield Pool(stack, settings, app)
-    finally:
-        app.stop()
-        stack.stop()
+    with servers(tmp_path) as stack:
+        settings = {**stack.settings, "POLICY_FILE": str(policy)}
+        app = Process(runner(tmp_path, free_port(), settings, manual_timers=True), tmp_path)
+        try:
+            yield Pool(stack, settings, app)
+        finally:
+            app.stop()
 
 
 def photo(guest: str, days: int) -> str:

@@ -8,18 +8,17 @@ from __future__ import annotations
 import json
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from azure.servicebus import ServiceBusClient, ServiceBusMessage
 from ingestion import Ingestion, ingestion
+from running import fire, send, servers
 
 from local.prepare import prepare
 from local.processes import Process, free_port
-from local.servers import Ports, Stack, runner
+from local.servers import Stack, runner
 from shared import messages
 from shared.config import Config
 from shared.metrics import METRICS
@@ -43,19 +42,15 @@ class World:
         self.sent = sent
 
     def fire(self, timer: str) -> int:
-        url = f"{self.app.url.rstrip('/')}/admin/functions/{timer}"
+        """The status: 500 where the function failed."""
         try:
-            with urllib.request.urlopen(urllib.request.Request(url, data=b"{}", method="POST"), timeout=60) as answer:
-                return int(answer.status)
+            fire(self.app, timer)
         except urllib.error.HTTPError as error:
             return error.code
+        return 200
 
     def send(self, body: bytes) -> None:
-        with (
-            ServiceBusClient.from_connection_string(self.stack.settings["ServiceBus"]) as client,
-            client.get_queue_sender("requests") as sender,
-        ):
-            sender.send_messages(ServiceBusMessage(body, message_id=str(uuid4())))
+        send(self.stack.settings["ServiceBus"], body)
 
     async def until(self, true: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
         end = time.monotonic() + seconds
@@ -68,16 +63,13 @@ class World:
 @pytest.fixture
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     root = tmp_path_factory.mktemp("telemetry")
-    stack = Stack(root, Ports.free())
-    stack.start()
-    with ingestion() as sent:
+    with servers(root) as stack, ingestion() as sent:
         values = {**stack.settings, **sent.settings, "TMPDIR": str(root), "WEBSITE_SITE_NAME": "an-app"}
         app = Process(runner(root, free_port(), values, manual_timers=True), root)
         try:
             yield World(stack, app, sent)
         finally:
             app.stop()
-            stack.stop()
     assert sent.strange == []
 
 

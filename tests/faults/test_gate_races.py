@@ -13,6 +13,7 @@ from world import World, outcomes
 from shared.deletion import ATTEMPTS
 from shared.errors import ChangedError, ExistsError, RetentionError, TransientError
 from shared.model import AlreadyGone, Held, Replaced
+from shared.stores.interface import NoAnswer
 
 
 async def disturbed(at: int, then) -> tuple[World, Countdown]:
@@ -91,6 +92,58 @@ async def test_a_worker_that_slept_while_another_recovered_says_what_it_deleted_
     world, _ = await disturbed(at, sleeps)
     await world.rest()
     await assert_whole(world)
+
+
+@pytest.mark.parametrize("silences", range(4))
+async def test_a_worker_that_slept_and_had_no_answer_looks_until_a_store_says_what_became_of_its_deletions(silences):
+    """All is held and settled while its deletions are on their way; its own look has no answer at first."""
+    world = await build()
+    looks = 0
+
+    async def there(records, *, leaver=None):
+        nonlocal looks
+        looks += 1
+        return [NoAnswer()] * len(records) if looks <= silences else await look(records, leaver=leaver)
+
+    async def sleeps(name: str) -> None:
+        if name != "before delete":
+            return
+        world.steps.turn = None
+        for category in ("operation-log", "homes", "camera-snapshots"):
+            await world.own["holds"].create(f"{category}.json", _hold(category))
+        world.later(minutes=11)
+        await world.watch.journals()
+        world.records.there = there
+        for nth in range(1, len(world.todo)):
+            world.records.fail(nth=nth, applied=True, retry_after=60)
+
+    look, world.steps.turn = world.records.there, sleeps
+    with pytest.raises(TransientError):
+        await world.gate.delete(world.todo, CAUSE)
+    assert looks == silences + 1
+    await world.rest()
+    await assert_whole(world)
+
+
+async def test_a_worker_to_whom_no_store_says_what_became_of_its_deletions_raises_the_alarm(caplog):
+    world = await build()
+
+    async def there(records, *, leaver=None):
+        return [NoAnswer()] * len(records)
+
+    async def sleeps(name: str) -> None:
+        if name == "before delete":
+            world.steps.turn = None
+            world.later(minutes=11)
+            await world.watch.journals()
+            world.records.there = there
+            world.records.fail(nth=1, applied=False, retry_after=60)
+
+    world.steps.turn = sleeps
+    with pytest.raises(TransientError):
+        await world.gate.delete(world.todo, CAUSE)
+    assert "no store says what became of 1 records" in caplog.text
+    assert "ALARM" in caplog.text
 
 
 @pytest.mark.parametrize("seed", range(40))

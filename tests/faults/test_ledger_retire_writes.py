@@ -4,11 +4,13 @@ The writes are counted in an undisturbed run, so that a write added to the code 
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from itertools import count
 
 import pytest
 from ledger_world import YEAR, assert_whole
 from retire_world import OLD, OVER, RetireWorld, old_and_new
+from writes import Site, traced
 
 from shared.errors import TransientError
 from shared.ledger.log import dropped_name, logs
@@ -18,23 +20,35 @@ Written = tuple[str, str, int, str]
 """Store, kind of write, which of its kind in that store, name."""
 
 
-def writes() -> list[Written]:
-    """Each write of one undisturbed dropping."""
+async def write_once() -> RetireWorld:
+    """A log whose store does not let it go yet: the marker is taken back."""
+    world = await old_and_new()
+    world.stores["tiles"].days = 1461
+    return world
 
-    async def run() -> dict[str, list[tuple[str, str]]]:
-        world = await old_and_new()
+
+def writes(build: Callable[[], Awaitable[RetireWorld]]) -> tuple[list[Written], frozenset[Site]]:
+    """Each write of one undisturbed run, and the calls in the product's source that they come from."""
+
+    async def run() -> tuple[RetireWorld, dict[str, int]]:
+        world = await build()
         before = {name: len(store.writes) for name, store in world.stores.items()}
-        await world.retire()
-        return {name: store.writes[before[name] :] for name, store in world.stores.items()}
+        with traced():
+            await world.retire()
+        return world, before
 
-    found = []
-    for store, done in asyncio.run(run()).items():
+    world, before = asyncio.run(run())
+    found, sites = [], set(world.rings.sites)
+    for store, objects in world.stores.items():
         counts = {kind: count(1) for kind in ("create", "replace", "delete")}
-        found += [(store, kind, next(counts[kind]), name) for kind, name in done]
-    return found
+        found += [(store, kind, next(counts[kind]), name) for kind, name in objects.writes[before[store] :]]
+        sites = sites.union(*objects.writes.sites[before[store] :])
+    return found, frozenset(sites)
 
 
-WRITES = writes()
+WRITES, SITES = writes(old_and_new)
+TAKEN_BACK, MORE_SITES = writes(write_once)
+SITES |= MORE_SITES
 
 
 def named(write: object) -> str:
@@ -104,6 +118,32 @@ async def test_between_a_failed_write_and_the_next_run_the_log_is_whole_or_offer
     assert await logs(world.ledger) == sorted({*offered, *(["2027"] if await world.names("state", "2027/") else [])})
     await world.retire(OVER.replace(day=3))
     await assert_dropped(world, most=2)  # one that was appended before it is posted again stands there twice
+
+
+@pytest.mark.parametrize("applied", [False, True], ids=["unapplied", "applied"])
+@pytest.mark.parametrize("write", TAKEN_BACK, ids=named)
+async def test_a_dropping_that_the_store_refused_and_that_fails_as_well_is_carried_out_when_it_may(
+    write: Written, applied: bool
+):
+    store, kind, nth, _ = write
+    world = await write_once()
+    world.stores[store].arm(Fault(write=kind, applied=applied, nth=nth))
+    with pytest.raises(TransientError):
+        await world.retire()
+    await world.retire(OVER.replace(day=2))
+    assert (await world.report(OLD)).leaves == 300, "nothing of it was deleted, and it is a log again"
+    world.stores["tiles"].days = 0
+    await world.retire(OVER.replace(day=4))
+    await assert_dropped(world)
+
+
+@pytest.mark.parametrize("how", ["unapplied", "applied"])
+async def test_a_doorbell_without_an_answer_keeps_no_event_from_the_log(how: str):
+    world = await old_and_new()
+    world.rings.fail = how
+    await world.retire()
+    assert len(world.rings.rung) == (how == "applied")
+    await assert_dropped(world)
 
 
 async def test_two_runs_at_once_drop_it_once():

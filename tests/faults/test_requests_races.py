@@ -1,6 +1,7 @@
 """A worker dies at any step, or somebody else acts at any step: a rival, a member who leaves too, a person who joins."""
 
 import asyncio
+from collections import Counter
 from functools import partial
 
 import pytest
@@ -83,6 +84,9 @@ async def test_two_workers_on_one_request_end_it_once(at):
     await assert_whole(world)
     assert world.everything() == {}
     assert (await world.document(world.request)).state is State.DONE
+    went = [e for e in await world.events() if e["type"].endswith((".erased", ".left", ".already_gone"))]
+    told = Counter((e["data"]["record"], e["data"].get("action")) for e in went)
+    assert set(told.values()) == {1}, "one event for each record that was left, and each that is gone"
 
 
 async def other_member(world: World) -> None:

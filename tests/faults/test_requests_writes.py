@@ -6,7 +6,7 @@ The writes are counted in an undisturbed run, so that a write added to the code 
 from uuid import uuid4
 
 import pytest
-from disturbances import Broken, Scene
+from disturbances import Broken, Scene, die
 from promises import assert_whole
 from world import World
 
@@ -61,6 +61,31 @@ async def in_hops() -> World:
     """A worker whose time is over after every unit."""
     world = await alone()
     world.hurry = lambda: True
+    return world
+
+
+async def left_received() -> World:
+    """Intake died when the request was written down, before its event was posted."""
+    return await left(await alone(), State.RECEIVED)
+
+
+async def left_done() -> World:
+    """A worker died when the request was done, before its last event was posted."""
+    return await left(await alone(), State.DONE)
+
+
+async def left(world: World, state: State) -> World:
+    """The world in which whoever brought the request to this state died before its event was posted."""
+
+    async def dies_then(name: str) -> None:
+        stored = await world.own["requests"].read(f"{world.request}.json")
+        if name == "before create" and stored and stored.metadata["state"] == state and "outbox" in stored.metadata:
+            world.steps.turn = None
+            await die()
+
+    world.steps.turn = dies_then
+    while world.steps.turn:
+        await world.deliver("requests", "work")
     return world
 
 
@@ -122,14 +147,17 @@ async def work(world: World) -> None:
 
 
 BUILDS = (
-    alone, shared_home, home, nobody, nonsense, in_hops, everything, taken_up, rejected, restricted, replayed
+    alone, shared_home, home, nobody, nonsense, in_hops, everything, taken_up, rejected, restricted, replayed,
+    left_received, left_done,
 )  # fmt: skip
 SCENES = {f.__name__: Scene(build=f, work=work) for f in BUILDS}
 CASES = [
     (name, broken)
     for name, scene in SCENES.items()
     for broken in scene.all_broken()
-    if name not in ("in_hops", "shared_home") or (broken.how == "applied" and broken.where in ("requests", "work"))
+    if (name not in ("in_hops", "shared_home") or (broken.how == "applied" and broken.where in ("requests", "work")))
+    or (name == "in_hops" and broken.where == "work")
+    if name != "left_received" or (broken.where, broken.nth) == ("requests", 1)
 ]
 
 
@@ -156,7 +184,7 @@ async def ended(world: World, scene: str) -> None:
     events = await assert_whole(world)
     left = world.everything()
     match scene:
-        case "alone" | "in_hops" | "home":
+        case "alone" | "in_hops" | "home" | "left_received" | "left_done":
             assert left == {}
             assert (await world.document(world.request)).state is State.DONE
         case "shared_home":

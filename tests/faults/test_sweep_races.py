@@ -1,5 +1,7 @@
 """A planner or a worker dies at any step, or a rival runs to its end there: what expired goes, once, and is counted."""
 
+from collections import Counter
+
 import pytest
 from disturbances import dies, disturbed, steps
 from promises import assert_whole
@@ -7,6 +9,8 @@ from test_sweep_writes import assert_runs_tell_the_truth, rows
 from world import World
 
 from shared import messages
+
+GONE = ("record.erased", "record.already_gone", "record.replaced")
 
 
 async def planned() -> World:
@@ -43,6 +47,8 @@ async def ended(world: World) -> None:
 async def test_a_worker_that_is_disturbed_at_a_step_loses_nothing(at, then):
     world, _ = await disturbed(planned, sweep, at, then)
     await ended(world)
+    told = Counter(each["data"]["record"] for each in await world.events() if each["type"].endswith(GONE))
+    assert set(told.values()) == {1}, "one event for each record that is gone, whoever was at it too"
 
 
 @pytest.mark.parametrize("then", [dies, everything])

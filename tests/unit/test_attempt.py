@@ -115,6 +115,19 @@ def test_who_had_no_answer_corrects_another_worker_that_said_the_record_stays(ou
     assert attempt.corrections(None, ("held",)) == {0: outcome}
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+@pytest.mark.parametrize(("there", "outcome"), [("missing", AlreadyGone()), ("another", Replaced())])
+def test_who_came_again_and_had_no_answer_says_what_became_of_that_record_where_what_was_said_is_not_known(
+    there, outcome, quiet
+):
+    attempt = again(quiet=quiet)
+    attempt.answered(0, NoAnswer())
+    attempt.answered(1, "missing")
+    attempt.looked(0, there, None)
+    assert attempt.outcomes == {0: outcome, 1: AlreadyGone()}
+    assert attempt.corrections(None, ("held",)) == {0: outcome}, "the second may have been deleted by anybody before"
+
+
 @pytest.mark.parametrize("outcome", [Erased(), ErasedRecoverable(until=None), Left()])
 def test_who_deleted_corrects_what_is_untrue_or_not_known(outcome):
     attempt = again(quiet=True, n0=outcome, n1=AlreadyGone())

@@ -5,15 +5,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from test_cli_main import Retention, retention
 
 from cli import hold as command
 from cli import sending, settings
 from shared import messages
 from shared.holds import Hold, HoldKind, InForce
 
-__all__ = ["retention"]
-
+Retention = Callable[..., tuple[int, str, str]]
 ID = "5d6b6cf5-3b4d-4f60-9c0a-2a3c2f4d9e01"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 WHY = ("--owner", "legal", "--reason", "a case", "--by", "ops")

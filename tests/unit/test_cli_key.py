@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cli import main as command_line
-from cli import settings
-from shared.config import DEVELOPMENT_SEED, SETTINGS
+from shared.config import DEVELOPMENT_SEED
 from shared.ledger.checkpoint import Signer
 
 SEED = bytes(range(32))
@@ -25,19 +23,13 @@ class Terminal(io.BytesIO):
 
 
 @pytest.fixture
-def key(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Key:
-    """The command in an empty folder and environment, with bytes on standard input: (exit code, stdout, stderr)."""
-    for name in (settings.FILE_VARIABLE, *(setting.name for setting in SETTINGS)):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
+def key(retention: Key, monkeypatch: pytest.MonkeyPatch) -> Key:
+    """The command with bytes on standard input: (exit code, stdout, stderr)."""
 
     def run(*arguments: str, stdin: bytes | io.BytesIO = b"") -> tuple[int, str, str]:
         given = stdin if isinstance(stdin, io.BytesIO) else io.BytesIO(stdin)
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(given))
-        monkeypatch.setattr(sys, "argv", ["retention", "audit", "key", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            command_line.main()
-        return (int(ended.value.code or 0), *capsys.readouterr())
+        return retention("audit", "key", *arguments)
 
     return run
 

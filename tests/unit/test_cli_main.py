@@ -17,7 +17,6 @@ from cli import main as command_line
 from cli import settings
 from cli.sweeps import Standing, _Row
 from shared import messages
-from shared.config import SETTINGS
 from shared.errors import ChangedError, ConfigError, IntegrityError, PermanentError, TransientError
 from shared.ledger.reader import download
 from shared.policy_file import load
@@ -25,23 +24,6 @@ from shared.policy_file import load
 Retention = Callable[..., tuple[int, str, str]]
 SOMEBODY = ("--requested-by", "the person", "--identity-verified-by", "support")
 ID = "11111111-1111-4111-8111-111111111111"
-
-
-@pytest.fixture
-def retention(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Retention:
-    """The console script in this process, in an empty folder and environment: (exit code, stdout, stderr)."""
-    for name in (settings.FILE_VARIABLE, *(setting.name for setting in SETTINGS)):
-        monkeypatch.setenv(name, "")  # so that what a command sets is undone too
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["retention", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            command_line.main()
-        return (int(ended.value.code or 0), *capsys.readouterr())
-
-    return run
 
 
 def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -81,6 +63,7 @@ def test_the_commands_are_these() -> None:
         "audit verify",
         "audit download",
         "audit show",
+        "audit receipt",
         "audit key",
         "policy check",
         "policy show",

@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 from shared import messages
+from shared.audit import EventType
 from shared.policy import Category, Promise
 from shared.policy_file import load
 
@@ -77,3 +78,11 @@ def test_every_section_that_status_names_is_in_the_runbook() -> None:
     named = set(re.findall(r'see="([a-z-]+)"', source))
     assert named
     assert named <= sections
+
+
+def test_the_auditor_s_page_explains_each_event_once() -> None:
+    page = (ROOT / "docs" / "audit.md").read_text(encoding="utf-8")
+    cells = [row.split("|")[1] for row in page.splitlines() if re.match(r"\| `(?!data)\w+\.", row)]
+    assert sorted(f"retention.{name}" for cell in cells for name in re.findall(r"`([\w.]+)`", cell)) == sorted(
+        EventType
+    )

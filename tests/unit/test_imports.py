@@ -37,8 +37,8 @@ ADAPTERS = {
 WIRING = {"shared.connections", "shared.wiring", "shared.posture.wiring"}
 
 AUDITORS = {
-    "shared.audit", "shared.ledger.checkpoint", "shared.ledger.merkle", "shared.ledger.proofs", "shared.ledger.source",
-    "shared.ledger.tiles", "shared.ledger.verify",
+    "shared.audit", "shared.ledger.checkpoint", "shared.ledger.merkle", "shared.ledger.proofs", "shared.ledger.prove",
+    "shared.ledger.source", "shared.ledger.tiles", "shared.ledger.verify",
 }  # fmt: skip
 """What an auditor runs on a laptop: no Azure SDK, whatever it imports in turn."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -154,6 +155,23 @@ async def test_an_id_that_another_intent_has_is_an_integrity_error() -> None:
     await objects.create(NAME, b"somebody else's")
     with pytest.raises(IntegrityError):
         await journals.open(INTENT)
+
+
+@pytest.mark.parametrize("cleared", [False, True])
+async def test_a_journal_that_was_forestalled_is_begun_no_more_and_takes_no_other_s_name(cleared: bool) -> None:
+    objects = MemoryObjects()
+    journals = Journals(objects=objects)
+    await journals.forestall(INTENT.id, log="2026")
+    if cleared:
+        [entry] = [each async for each in objects.list()]
+        await journals.let_go(entry)
+        assert await journals.settled(INTENT.id) == []
+    with pytest.raises(ChangedError):
+        await journals.open(INTENT)
+    other = replace(INTENT, id="b" * 32)
+    opened = await journals.open(other)
+    await journals.forestall(other.id, log="2026")
+    assert await journals.read_open(other.id) == opened
 
 
 async def test_of_two_workers_one_settles_and_the_other_is_told() -> None:

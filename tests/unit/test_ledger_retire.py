@@ -11,7 +11,7 @@ import pytest
 from ledger_world import YEAR, assert_whole, entries_of
 from retire_world import AUDIT_LOG, OLD, OVER, RetireWorld, old_and_new
 
-from cli.audit import _live
+from cli.logs import live
 from shared.audit import parse_event
 from shared.errors import ConfigError, IntegrityError, TransientError
 from shared.ledger.log import append, dropped_name, logs, years
@@ -247,9 +247,9 @@ async def test_a_reader_whose_log_was_dropped_meanwhile_is_told_so_in_place_of_f
 
     product: Any = SimpleNamespace(ledger=world.ledger, config=None)
     with pytest.raises(ConfigError, match=f"the log of {OLD} was dropped meanwhile"):
-        await _live(product, OLD, slow)
+        await live(product, OLD, slow)
     with pytest.raises(ConfigError, match=f"there is no log of {OLD}"):
-        await _live(product, OLD, slow)
+        await live(product, OLD, slow)
 
 
 async def test_a_journal_of_a_log_that_is_being_dropped_is_an_alarm_and_stays() -> None:

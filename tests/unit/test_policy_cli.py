@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,11 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cli import main as command_line
-from cli import settings
 from cli.policy import schema_text
 from shared import policy_file
-from shared.config import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "policy.yaml"
@@ -33,20 +29,12 @@ RetentionPolicy = Callable[..., Result]
 
 
 @pytest.fixture
-def retention_policy(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> RetentionPolicy:
+def retention_policy(retention: Callable[..., tuple[int, str, str]]) -> RetentionPolicy:
     """`retention policy` as the console script runs it, without settings."""
-    for name in (settings.FILE_VARIABLE, *(setting.name for setting in SETTINGS)):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["retention", "policy", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            command_line.main()
-        out, err = capsys.readouterr()
-        return Result(exit_code=int(ended.value.code or 0), stdout=out, stderr=err)
+        code, out, err = retention("policy", *arguments)
+        return Result(exit_code=code, stdout=out, stderr=err)
 
     return run
 
