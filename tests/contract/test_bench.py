@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from bench.delay_proxy import delayed
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +61,7 @@ def test_the_proxy_delays_each_way_and_changes_nothing(tmp_path: Path) -> None:
 def test_the_proxy_keeps_the_bandwidth(tmp_path: Path) -> None:
     """100 chunks, each delayed by itself, would take 20 seconds."""
     sent = bytes(range(256)) * 4096
-    with far(tmp_path, 0.1) as port, socket.create_connection(("127.0.0.1", port)) as client:
+    with far(tmp_path, 0.1) as port, socket.create_connection(("127.0.0.1", port), timeout=10) as client:
         got = bytearray()
 
         def read() -> None:
@@ -84,10 +86,11 @@ def test_the_end_of_a_connection_passes_the_proxy(tmp_path: Path) -> None:
         assert client.recv(100) == b""
 
 
+@pytest.mark.timeout(300)  # a dozen processes, one after the other, on a machine that tests besides
 def test_a_little_of_the_bench_measures_what_the_targets_need(tmp_path: Path) -> None:
     out = tmp_path / "results.json"
     command = [sys.executable, "-m", "bench", "growth", "erasure", "--quick", "--out", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(out.read_text())
     assert list(found) == ["growth", "erasure"]

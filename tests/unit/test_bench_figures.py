@@ -1,7 +1,9 @@
 """Figures, targets, the table, the page and the picture: what is said of a measurement is what was measured."""
 
 import json
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -82,21 +84,24 @@ def test_a_missed_target_stands_out_in_the_page() -> None:
     assert "| 3.51 |  | ≥ 3.5 | met |" in met
 
 
-def test_every_figure_that_was_measured_is_in_the_page() -> None:
-    figures = decode(RESULTS.read_text(encoding="utf-8"))
+def test_every_figure_of_a_target_or_of_the_picture_is_in_the_page_and_so_is_what_was_measured() -> None:
+    named = [name for target in TARGETS for name in (target.figure, target.to) if name]
+    named += [figure for row in PANELS for panel in row for _, figure, _ in panel.bars]
+    named += [each.name for each in decode(RESULTS.read_text(encoding="utf-8")).each()]
     page = report.PAGE.read_text(encoding="utf-8")
-    shown = set()
-    for name in report.TABLES:
-        assert f"<!-- {name} -->" in page
-    for each in figures.each():
-        if number_of(each) in page:
-            shown.add(each.name)
-    assert shown == {each.name for each in figures.each()}
+    for name in dict.fromkeys(named):
+        assert "54,321" in report.with_tables(page, ran((name, [54321.0]))), name
 
 
-def number_of(result: Result) -> str:
-    middle = sorted(result.samples)[len(result.samples) // 2]
-    return number(middle)
+def test_every_table_of_the_page_has_its_place() -> None:
+    page = report.PAGE.read_text(encoding="utf-8")
+    assert [name for name in report.TABLES if f"<!-- {name} -->" not in page] == []
+
+
+def test_every_scenario_is_run() -> None:
+    bench = Path(report.__file__).parent
+    measuring = {path.stem for path in bench.glob("*.py") if re.search(r"^def run\(", path.read_text(), re.MULTILINE)}
+    assert measuring == set(SCENARIOS)
 
 
 def test_every_target_names_a_figure_once_and_every_scenario_is_once() -> None:
