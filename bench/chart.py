@@ -60,6 +60,28 @@ def _contest(prefix: str, *, peers: bool) -> list[tuple[str, str, bool]]:
 FAST = "records a second; longer is better"
 PANELS: tuple[tuple[Panel, Panel], ...] = (
     (
+        Panel(
+            head="The client's CPU, on the stub",
+            unit="microseconds a picture; shorter is better",
+            bars=[
+                ("ours, with evidence", "sweep-cpu/ours/sweep/client CPU", True),
+                ("raw SDK, names", "sweep-cpu/raw names/8 at once/client CPU", False),
+                ("raw SDK, blobs", "sweep-cpu/raw/4 at once/client CPU", False),
+                ("a loop", "sweep-cpu/single/0 ms/client CPU", False),
+            ],
+        ),
+        Panel(
+            head="Erasing a person",
+            unit="seconds; shorter is better",
+            bars=[
+                ("10 pictures, ours", "erasure/10/ours", True),
+                ("raw deletes", "erasure/10/raw", False),
+                ("20,000 pictures, ours", "erasure/20000/ours", True),
+                ("raw deletes", "erasure/20000/raw", False),
+            ],
+        ),
+    ),
+    (
         Panel(head="Pictures on Azurite", unit=FAST, bars=_contest("blobs/0ms", peers=True)),
         Panel(head="The same, 20 ms away", unit=FAST, bars=_contest("blobs/20ms", peers=True)),
     ),

@@ -19,11 +19,11 @@ from bench.targets import TARGETS
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, PICTURE = DOCS / "performance.md", DOCS / "performance.svg"
 ABOUT: Mapping[str, str] = {
-    "cpu": "CPU",
-    "cores": "Cores",
+    "cpu": "CPU:",
+    "cores": "cores:",
     "python": "Python",
-    "platform": "Platform",
-    "sdks": "The vendor's SDKs",
+    "platform": "on",
+    "sdks": "with",
 }
 NAMES: Mapping[str, str] = {
     "ours": "**ours**: plan and sweep, with evidence",
@@ -36,12 +36,14 @@ NAMES: Mapping[str, str] = {
 
 
 def machine(figures: Figures) -> str:
-    """When and on what each scenario ran."""
-    rows = [
-        [f"`{name}`", f"{ran.when} UTC", f"{ran.seconds:.0f} s", *(ran.machine[each] for each in ABOUT)]
-        for name, ran in figures.ran.items()
-    ]
-    return _table(["Scenario", "When", "Took", *ABOUT.values()], rows)
+    """On what, and when, each scenario ran; a line for each machine that there was."""
+    machines: dict[str, list[str]] = {}
+    for name, ran in figures.ran.items():
+        about = "; ".join(f"{text} {ran.machine[key]}" for key, text in ABOUT.items())
+        machines.setdefault(about, []).append(f"`{name}`")
+    lines = [f"- {about}: {', '.join(names)}." for about, names in machines.items()]
+    rows = [[f"`{name}`", f"{ran.when} UTC", f"{ran.seconds:.0f} s"] for name, ran in figures.ran.items()]
+    return "\n".join([*lines, "", _table(["Scenario", "When", "Took"], rows)])
 
 
 def targets(figures: Figures) -> str:
@@ -73,6 +75,8 @@ def contest(figures: Figures, prefix: str, requests: str) -> str:
             continue
         cells = [figures.samples(f"{prefix}/{name}/{what}") for what in ("cpu", "memory")]
         asked = figures.samples(f"{requests}/{name}/requests")
+        if best := figures.samples(f"{prefix}/{name}/concurrency"):
+            text = f"{text}, {_median(best)} calls at once"  # noqa: PLW2901 - the same text, with more said
         rows.append(
             [text, number(median(rates)), spread(rates), *map(_median, cells), _median(asked)],
         )
