@@ -37,17 +37,18 @@ LOOPS = ("loop", "az")
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How much is done: pictures for batches and for loops, repetitions without and with latency, what raw may try."""
+    """How much is done: pictures for batches and for loops, repetitions, both with latency too; what raw may try."""
 
     many: int
     few: int
+    few_delayed: int
     times: int
     times_delayed: int
     concurrency: tuple[int, ...]
 
 
-FULL = Size(many=2_000, few=500, times=5, times_delayed=3, concurrency=(4, 8, 16))
-QUICK = Size(many=100, few=20, times=1, times_delayed=1, concurrency=(8,))
+FULL = Size(many=2_000, few=500, few_delayed=200, times=5, times_delayed=3, concurrency=(4, 8, 16))
+QUICK = Size(many=100, few=20, few_delayed=20, times=1, times_delayed=1, concurrency=(8,))
 
 
 def names(number: int) -> list[str]:
@@ -100,7 +101,8 @@ class Contest:
 
     def once(self, name: str, *, far: bool = False, count: bool = False, concurrency: int = 0) -> Cost:
         """Seed, and let one contestant delete all of it."""
-        number = self._size.few if name in LOOPS else self._size.many
+        few = self._size.few_delayed if far else self._size.few
+        number = few if name in LOOPS else self._size.many
         used = self._far if far else self._near
         asyncio.run(seed(self._near["BLOB_DATA"], number))
         if name == "az":
