@@ -18,7 +18,7 @@ import azure.functions as func
 
 from shared import messages
 from shared.config import Config, load
-from shared.errors import PermanentError, named
+from shared.errors import PermanentError, TransientError, named
 from shared.wiring import Product, shared_product, utc_now
 
 log = logging.getLogger("retention.functions")
@@ -41,6 +41,7 @@ async def product() -> Product:
 async def told(function: str) -> AsyncIterator[None]:
     """Log what fails a function, and where: a host that sends OpenTelemetry passes on no error of a worker's.
 
+    Where a store asked for a wait, that is kept first: the host brings the message again at once.
     Not the traceback itself: its last line is the error's text, which may quote anything where the error is not ours.
     """
     try:
@@ -48,16 +49,18 @@ async def told(function: str) -> AsyncIterator[None]:
     except Exception as error:
         places = [f"{Path(at.filename).name}:{at.lineno}" for at in traceback.extract_tb(error.__traceback__)]
         log.error("function %s failed: %s, at %s", function, named(error), " < ".join(reversed(places[-PLACES:])))  # noqa: TRY400 - as above
+        if isinstance(error, TransientError) and error.retry_after:
+            await asyncio.sleep(min(error.retry_after, PAUSE_SECONDS))
         raise
 
 
 @asynccontextmanager
 async def heartbeat(timer: str) -> AsyncIterator[Product]:
-    """The Product for one firing of a timer, of which a heartbeat tells when it ends well."""
+    """The Product for one firing of a timer, of which a heartbeat tells when it ends well, by the store's clock."""
     async with told(timer):
         app = await product()
         yield app
-        await app.heartbeats.timer(timer, utc_now())
+        await app.heartbeats.timer(timer, await app.heartbeats.objects.now())
 
 
 @asynccontextmanager

@@ -32,15 +32,19 @@ async def account(
     TransientError when a key cannot be read.
     """
     scopes = {ordinal: _scope(intent, intent.records[ordinal]) for ordinal in outcomes}
-    names = {n: name_of(s) if s else name_of_category(intent.records[n].category, now.year) for n, s in scopes.items()}
+    of_scope = {scope: name_of(scope) for scope in set(scopes.values()) if scope is not None}
+    names = {n: of_scope[s] if s else name_of_category(intent.records[n].category, now.year) for n, s in scopes.items()}
     found = await keys.get(names.values())
     # A scope key lies under a hash of its scope's id. A pseudonym of that by the category's key would tell for years
     # when whose key was destroyed, and so whose request closed then: nobody keeps the key of this one.
     unkept = fresh_key()
+    subjects = {scope: audit.subject_pseudonym(found[name], scope) for scope, name in of_scope.items()}
     events = []
     for ordinal, outcome in sorted(outcomes.items(), key=itemgetter(0)):
         record, scope = intent.records[ordinal], scopes[ordinal]
-        key = unkept if is_scope_key(record.locator) else found[names[ordinal]]
+        astray = is_scope_key(record.locator)
+        key = unkept if astray else found[names[ordinal]]
+        subject = None if scope is None else audit.subject_pseudonym(key, scope) if astray else subjects[scope]
         events.append(
             audit.record_event(
                 record,
@@ -52,7 +56,7 @@ async def account(
                 cause=intent.cause,
                 clause=intent.clauses[record.category],
                 policy_digest=intent.policy,
-                subject_pseudonym=audit.subject_pseudonym(key, scope) if scope else None,
+                subject_pseudonym=subject,
                 record_pseudonym=audit.pseudonym(key, "record", record.locator.text()),
             )
         )

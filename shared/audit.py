@@ -8,7 +8,6 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 from collections.abc import Mapping
@@ -93,7 +92,7 @@ def pseudonym(key: bytes, kind: str, text: str) -> str:
     The kind ("subject", "record") keeps the two apart: no record's pseudonym can be a person's.
     """
     message = kind.encode() + b"\x00" + text.encode()
-    return f"{kind}:{hmac.new(key, message, hashlib.sha256).hexdigest()}"
+    return f"{kind}:{hmac.digest(key, message, 'sha256').hex()}"
 
 
 def subject_pseudonym(key: bytes, scope: Scope) -> str:
@@ -166,7 +165,9 @@ def plain_event(
         message = f"{event_type} is made by record_event"
         raise ValueError(message)
     data = {**data, "policy": policy_digest}
-    return _event(event_type, event_id=event_id, source=source, time=time, subject=subject, data=data)
+    text = _event(event_type, event_id=event_id, source=source, time=time, subject=subject, data=data)
+    parse_event(text)  # data may be anything: what the log's readers would refuse is refused here
+    return text
 
 
 def outcome_name(outcome: Outcome) -> str:
@@ -194,8 +195,9 @@ def _event(
     }
     if subject is not None:
         event["subject"] = subject
-    text = canonical(event)
-    parse_event(text)  # what the log's readers would refuse is refused here, before anything is done
+    text = canonical(event)  # of texts, whole numbers and objects of these: JSON gives them back as they are
+    _refuse_long(text)
+    _refuse_shapeless(event)
     return text
 
 
@@ -246,15 +248,29 @@ def parse_event(data: bytes) -> dict[str, Any]:
     Checked: at most MAX_BYTES, canonical JSON, CloudEvents 1.0 with id, source, type, a time with an offset, an object
     as data. The type need not be one of ours: a newer version may have written it.
     """
-    if len(data) > MAX_BYTES:
-        message = f"the event has {len(data)} bytes: at most {MAX_BYTES} are allowed"
-        raise EventError(message)
+    _refuse_long(data)
     try:
         event = json.loads(data.decode())
         if not isinstance(event, dict) or canonical(event) != data:
             raise EventError("the event is not a JSON object in canonical form")
     except (ValueError, RecursionError) as error:
         raise EventError("the event is not JSON") from error
+    _refuse_shapeless(event)
+    try:
+        parse_utc(event["time"])
+    except (ValueError, OverflowError) as error:
+        raise EventError("the event's time is not RFC 3339 with an offset") from error
+    return event
+
+
+def _refuse_long(data: bytes) -> None:
+    if len(data) > MAX_BYTES:
+        message = f"the event has {len(data)} bytes: at most {MAX_BYTES} are allowed"
+        raise EventError(message)
+
+
+def _refuse_shapeless(event: Mapping[str, Any]) -> None:
+    """Refuse what is not in the shape of CloudEvents 1.0, the time's form apart."""
     for name in ("id", "source", "type", "time"):
         if not isinstance(event.get(name), str) or not event[name]:
             message = f"the event's {name} is missing or empty"
@@ -263,8 +279,3 @@ def parse_event(data: bytes) -> dict[str, Any]:
         raise EventError("the event is not CloudEvents 1.0 with an object as data")
     if not isinstance(event.get("subject", ""), str):
         raise EventError("the event's subject is not text")
-    try:
-        parse_utc(event["time"])
-    except (ValueError, OverflowError) as error:
-        raise EventError("the event's time is not RFC 3339 with an offset") from error
-    return event

@@ -19,9 +19,10 @@ from shared.containers import OWN_CONTAINERS, OwnContainer
 from shared.errors import ConfigError
 from shared.policy import Policy
 from shared.policy_file import load
-from shared.stores.blob import BlobObjects, retry_policy
+from shared.stores.blob import BlobObjects, client_options
 from shared.stores.blob_records import BlobRecords
 from shared.stores.cosmos_records import CosmosRecords, translate
+from shared.stores.cosmos_transport import PatientTransport
 from shared.stores.interface import RecordStore
 from shared.stores.own_records import PLACE, Container, OwnRecords
 from shared.stores.servicebus import BusSender, dead_letters
@@ -53,9 +54,11 @@ class Connections:
     def _cosmos_client(self) -> CosmosClient:
         how, where = self.config.connection("COSMOS_MAIN", "accountEndpoint")
         if how == "identity":
-            return CosmosClient(where, credential=self._credential("COSMOS_MAIN"))
+            return CosmosClient(where, credential=self._credential("COSMOS_MAIN"), transport=PatientTransport())
         local = "//127.0.0.1" in where or "//localhost" in where
-        return CosmosClient.from_connection_string(where, enable_endpoint_discovery=not local)
+        return CosmosClient.from_connection_string(
+            where, enable_endpoint_discovery=not local, transport=PatientTransport()
+        )
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
@@ -82,9 +85,9 @@ class Connections:
             try:
                 if how == "identity":
                     credential = self._credential(setting)
-                    client = BlobServiceClient(where, credential=credential, retry_policy=retry_policy())
+                    client = BlobServiceClient(where, credential=credential, **client_options())
                 else:
-                    client = BlobServiceClient.from_connection_string(where, retry_policy=retry_policy())
+                    client = BlobServiceClient.from_connection_string(where, **client_options())
             except ValueError:
                 raise ConfigError(f"setting {setting} is no connection string of a storage account") from None
             self._stack.push_async_callback(client.close)

@@ -259,10 +259,11 @@ class Gate:
     async def _kept(self, intent: Intent) -> dict[int, Kept]:
         """What must stay: held, or kept by a law against a request."""
         holds = await self._holds()
-        now = self.clock()
+        laws = intent.laws if isinstance(intent.cause, RequestCause) else {}
+        now = await self.journals.objects.now() if laws else intent.created  # no worker's: its clock may be ahead
         found: dict[int, Kept] = {}
         for ordinal, record in enumerate(intent.records):
-            law = intent.laws.get(record.category) if isinstance(intent.cause, RequestCause) else None
+            law = laws.get(record.category)
             hold = next((h for h in holds if h.covers(record, intent.cause)), None)
             if hold is not None:
                 found[ordinal] = Held(hold=hold.id)
@@ -290,22 +291,26 @@ class Gate:
         """Fill in the outcome of every record that is not kept and gives a final answer.
 
         Gives up, and leaves the journal open, when the store asks for a longer wait than LONGEST_WAIT, or when the
-        attempt is older than SEND_WITHIN: recovery may rely on it that nothing is sent then.
+        attempt is older than SEND_WITHIN: recovery may rely on it that nothing is sent then. A shorter wait is kept
+        after the last attempt too: the message comes again at once.
         """
-        wait = 0.0
+        wait = asked = 0.0
         for number in range(ATTEMPTS):
             left = [n for n in attempt.left if n not in kept]
             if not left or wait > LONGEST_WAIT:
                 return
             await self.sleep(wait)
-            wait = FIRST_WAIT * 2**number
+            wait, asked = FIRST_WAIT * 2**number, 0.0
             for store, ordinals in _by_store(attempt.intent, left):
                 if self.clock() >= attempt.begun + SEND_WITHIN:
                     return
                 for ordinal, answer in zip(ordinals, await self._ask(store, attempt.intent, ordinals), strict=True):
                     attempt.answered(ordinal, answer)
                     if isinstance(answer, NoAnswer):
-                        wait = max(wait, answer.retry_after or 0.0)
+                        asked = max(asked, answer.retry_after or 0.0)
+            wait = max(wait, asked)
+        if asked <= LONGEST_WAIT:
+            await self.sleep(asked)
 
     async def _ask(self, store: str, intent: Intent, ordinals: Sequence[int]) -> Sequence[Answer]:
         records = [intent.records[n] for n in ordinals]

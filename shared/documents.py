@@ -15,7 +15,7 @@ from shared.stores.interface import ObjectStore
 class Form(BaseModel):
     """The base of every document: unknown keys are refused, values are frozen."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Outgoing(Form):

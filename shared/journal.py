@@ -157,8 +157,8 @@ def _name(intent_id: str) -> str:
 
 def _metadata(events: Sequence[bytes], log: str) -> dict[str, str]:
     """What the ledger sees without reading: the log's year, and the first event's time, which gives the order."""
-    at = json.loads(events[0])["time"] if events else ""
-    return {"state": "settled", "log": log, "at": at}
+    first = {"at": json.loads(events[0])["time"]} if events else {}
+    return {"state": "settled", "log": log} | first
 
 
 def _settled(intent_id: str, events: Sequence[bytes]) -> bytes:

@@ -71,11 +71,7 @@ class Level:
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        pieces = (
-            re.escape(token.text) if not token.field else f"([0-9]{{{_WIDTH[token.unit]}}})" if token.unit else "(.+)"
-            for token in self.tokens
-        )
-        return re.compile("".join(pieces), re.DOTALL)
+        return re.compile("".join(map(_piece, self.tokens)))
 
     def read(self, segment: str, fields: dict[str, str], times: _Times) -> bool:
         """Add what the segment says to `fields` and `times`. False when it does not fit the level, or contradicts."""
@@ -91,6 +87,20 @@ class Level:
             if not least <= number <= most or times[token.field].setdefault(token.unit, number) != number:
                 return False
         return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Form:
+    """How a full name is read, all levels at once: by the thousand, so prepared once.
+
+    `plain` has each plain placeholder's group, `times` each time's groups, largest unit first, and `repeated` the
+    groups that must say the same.
+    """
+
+    pattern: re.Pattern[str]
+    plain: tuple[tuple[str, int], ...]
+    times: tuple[tuple[str, tuple[int, ...]], ...]
+    repeated: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,18 +147,32 @@ class Layout:
             units[token.field] = max(units.get(token.field, "Y"), token.unit, key=UNITS.index)
         return MappingProxyType(units)
 
+    @cached_property
+    def _form(self) -> _Form:
+        placed = [(t.field, t.unit) for level in self.levels for t in level.tokens if t.field]
+        first = {each: placed.index(each) for each in placed}
+        return _Form(
+            pattern=re.compile("/".join("".join(map(_piece, level.tokens)) for level in self.levels)),
+            plain=tuple((field, place) for (field, unit), place in first.items() if not unit),
+            times=tuple((f, tuple(first[f, u] for u in UNITS if (f, u) in first)) for f in self.times),
+            repeated=tuple((first[each], n) for n, each in enumerate(placed) if first[each] != n),
+        )
+
     def match(self, name: str) -> Parts | None:
         """Read a full name; None when it is not of this layout. Never raises."""
-        segments = name.split("/")
-        if len(segments) != len(self.levels):
+        form = self._form
+        found = form.pattern.fullmatch(name)
+        if found is None:
             return None
-        below = self.below(segments)
-        if below is None:
+        said = found.groups()
+        if any(said[first] != said[again] for first, again in form.repeated):
             return None
-        return Parts(
-            fields=below.fields,
-            times=MappingProxyType({name: earliest for name, (earliest, _) in below.times.items()}),
-        )
+        try:
+            times = {field: _start([int(said[n]) for n in places]) for field, places in form.times}
+        except ValueError:  # a month, day or hour that there is not
+            return None
+        fields = {field: said[place] for field, place in form.plain}
+        return Parts(fields=MappingProxyType(fields), times=MappingProxyType(times))
 
     def below(self, segments: Sequence[str]) -> Below | None:
         """What the first levels of a name fix for all names below them. None when no name of the layout is there.
@@ -229,6 +253,19 @@ def _refuse_unreadable(tokens: Sequence[Token]) -> None:
             if unit in present and larger not in present:
                 message = f"time {{{name}}} has %{unit} without %{larger}; add %{larger} so that it is a time"
                 raise ValueError(message)
+
+
+def _piece(token: Token) -> str:
+    """The pattern of a token within its level."""
+    if not token.field:
+        return re.escape(token.text)
+    return f"([0-9]{{{_WIDTH[token.unit]}}})" if token.unit else "([^/]+)"
+
+
+def _start(units: Sequence[int]) -> datetime:
+    """When the smallest known unit begins. Raises ValueError for a month, day or hour that there is not."""
+    year, month, day, *rest = (*units, 1, 1)[: max(3, len(units))]
+    return datetime(year, month, day, *rest, tzinfo=UTC)  # type: ignore[misc, arg-type]
 
 
 def _interval(units: Mapping[str, int]) -> tuple[datetime, datetime] | None:

@@ -68,7 +68,7 @@ class Heartbeats:
     objects: ObjectStore
 
     async def timer(self, function: str, now: datetime) -> None:
-        """A timer function succeeded. Raises TransientError."""
+        """A timer function succeeded, `now` by this store's clock: readers go by that too. Raises TransientError."""
         await self._beat(f"{_TIMER}{function}", now)
 
     async def category(self, category: str, now: datetime) -> None:

@@ -23,7 +23,7 @@ def aware(name: str, value: datetime | None) -> None:
 def utc_text(moment: datetime) -> str:
     """RFC 3339 text of an aware datetime, in UTC with a final Z: the one form of time in files and events."""
     aware("moment", moment)
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return f"{moment.astimezone(UTC).isoformat().removesuffix('+00:00')}Z"
 
 
 def parse_utc(text: str) -> datetime:

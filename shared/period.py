@@ -85,7 +85,8 @@ class Period:
         """
         aware("start", start)
         try:
-            return start.astimezone(UTC) + relativedelta(months=self.months) + self.time
+            begun = start.astimezone(UTC)
+            return (begun + relativedelta(months=self.months) if self.months else begun) + self.time
         except (OverflowError, ValueError):
             return _LAST
 

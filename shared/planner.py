@@ -3,7 +3,7 @@
 It deletes nothing and keeps nothing in memory: whatever it knows is in the container of runs, so a tick may die or meet
 another anywhere. Before anything of a run is queued, what has expired is counted, up to one more than the cap, with the
 listing that the workers and the dry run use. That costs one listing of the expired records more than the sweep itself,
-and ends at the cap: with the default of 100,000 at most some 20 list calls of Blob storage, or 100 pages of Cosmos DB.
+and ends at the cap: with the default of 100,000 at most some 100 list calls of Blob storage, or pages of Cosmos DB.
 Each slice gets a quota from the count, so that what appears later cannot take the run beyond its cap.
 """
 

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -175,7 +176,7 @@ def _words(detail: ErrorDetails, place: Place) -> str:
     kind, given = detail["type"], _shown(detail["input"])
     context: Mapping[str, Any] = detail.get("ctx", {})
     if kind == "extra_forbidden":
-        near = get_close_matches(str(place[-1]), _KEYS, n=1)
+        near = get_close_matches(str(place[-1]), _every_key(), n=1)
         known = not near or near[0] == place[-1]
         return "does not belong here; remove it" if known else f'is no key of the policy; did you mean "{near[0]}"?'
     if kind in {"literal_error", "enum"}:
@@ -209,4 +210,6 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Document.model_json_schema()}
 
 
-_KEYS = sorted(_keys(schema()))
+@cache
+def _every_key() -> list[str]:
+    return sorted(_keys(schema()))

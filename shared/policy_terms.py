@@ -19,7 +19,7 @@ from shared.policy_fields import ContainerName, FieldName, Id, NameLayout, Parti
 class Terms(pydantic.BaseModel):
     """The base of what a policy is made of: strict, closed, frozen."""
 
-    model_config = pydantic.ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = pydantic.ConfigDict(strict=True, extra="forbid", frozen=True, defer_build=True)
 
 
 # ---------------------------------------------------------------- where the records are

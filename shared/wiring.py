@@ -222,7 +222,11 @@ class Product(Connections):
             intake=self.intake,
             decisions=Decisions(requests=self.requests, intake=self.intake, clock=utc_now),
             replays=Replays(
-                register=self.register, requests=self.requests, intake=self.intake, log_size=self._log_size
+                register=self.register,
+                marks=self.own("runs"),
+                requests=self.requests,
+                intake=self.intake,
+                log_size=self._log_size,
             ),
             planner=self.planner,
             holding=self.holding,

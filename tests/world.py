@@ -254,7 +254,11 @@ class World:
             intake=self.intake,
             decisions=Decisions(requests=self.requests, intake=self.intake, clock=self.clock),
             replays=Replays(
-                register=self.register, requests=self.requests, intake=self.intake, log_size=self._log_size
+                register=self.register,
+                marks=own["runs"],
+                requests=self.requests,
+                intake=self.intake,
+                log_size=self._log_size,
             ),
             planner=self.planner,
             holding=self.holding,
@@ -377,11 +381,11 @@ class World:
                 message_id=message.message_id,
                 reason=str(error),
                 request=messages.request_id_of(message.body),
-                now=self.now,
+                now=self.clock(),
             )
 
     def _of(self, kind, message: Message):
-        order = messages.parse(message.body, now=self.now)
+        order = messages.parse(message.body, now=self.clock())
         if not isinstance(order, kind):
             raise messages.MessageError("retention.type: this queue takes other messages")
         return order

@@ -64,6 +64,8 @@ class BlobServer:
             return self._service(method, query, headers, body)
         except RefusedError as error:
             return _refusal(error)
+        except (ValueError, ET.ParseError):  # a number, a text, a part of a batch or a document that is none
+            return _refusal(RefusedError(400, "InvalidInput", "the request cannot be read"))
 
     def _read(self, target: str) -> tuple[str, str, str, dict[str, str]]:
         parts = urlsplit(target)

@@ -132,7 +132,10 @@ class ManagementServer:
 
 def _page(request: Request, listed: list[dict[str, Any]]) -> dict[str, Any]:
     """One account a page, so that whoever reads the first page alone is found out."""
-    at = int(request.query_params.get(_SKIP, 0))
+    skip = request.query_params.get(_SKIP, "0")
+    if not re.fullmatch(r"[0-9]{1,9}", skip):
+        raise RefusedError(400, "InvalidInput", f"{_SKIP} is a number")
+    at = int(skip)
     more = {"nextLink": str(request.url.include_query_params(**{_SKIP: at + 1}))} if at + 1 < len(listed) else {}
     return {"value": listed[at : at + 1], **more}
 

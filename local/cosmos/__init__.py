@@ -12,7 +12,8 @@ Modelled
       items that they would hold on Azure for the same boundaries. The number of ranges is fixed when the container is
       created (``--ranges``); ranges never split.
     - Items: create, upsert, read, replace, delete, patch (add, set, replace, remove, incr; conditional); ``If-Match``
-      on all writes, ``If-None-Match`` on reads; ``_etag`` and ``_ts`` (seconds) set by the server; 2 MB limit.
+      on all writes, ``If-None-Match`` on reads; ``_etag`` and ``_ts`` (seconds) set by the server; 2 MB, 128 arrays
+      and objects inside each other and 1,023 bytes of id at most.
       An upsert with ``If-Match`` of an item that does not exist creates it, as on Azure.
     - Transactional batch: atomic, 1 to 100 operations, 2 MB, one partition key; ``ifMatch`` per operation; 424 for
       the rest.
@@ -31,7 +32,8 @@ Refused, although Azure answers
     and containers; every clause, function and operator that is not in the list; sorting by several properties, by
     arrays or objects, or under a custom indexing policy; ``!=`` and ``NOT`` where the result depends on comparing
     values of different types (the documentation says undefined, Microsoft's reference evaluator says false);
-    ``If-None-Match`` on writes.
+    conditions with more than 50 expressions inside each other; numbers that a double does not hold exactly; text with
+    half a character (a lone surrogate); ``If-None-Match`` on writes.
 
 Data survives ``kill -9`` of the process once acknowledged (SQLite, write-ahead log), not the loss of the machine.
 

@@ -13,7 +13,7 @@ from local.cosmos.errors import NotModelledError, RefusedError, bad_request
 from local.cosmos.items import Answer, Conditions, Items
 from local.cosmos.partitioning import PartitionKey
 from local.cosmos.storage import Storage
-from local.cosmos.values import Json, parse_json
+from local.cosmos.values import Json, stored_json
 
 MAX_OPERATIONS = 100
 _KNOWN = {"operationType", "id", "resourceBody", "ifMatch", "ifNoneMatch"}
@@ -45,6 +45,8 @@ def run_batch(
     if not 1 <= len(body) <= MAX_OPERATIONS:
         message = f"a batch must have 1 to {MAX_OPERATIONS} operations, not {len(body)}"
         raise bad_request(message)
+    for operation in body:
+        _check_texts(operation)
     results: list[dict[str, Any]] = []
     try:
         with storage.transaction():
@@ -61,6 +63,14 @@ def run_batch(
             status=HTTPStatus.MULTI_STATUS, results=[failed if index == at else other for index in range(len(body))]
         )
     return BatchAnswer(status=HTTPStatus.OK, results=results)
+
+
+def _check_texts(operation: dict[str, Any]) -> None:
+    kind = operation.get("operationType")
+    if not isinstance(kind, str) or (kind not in {"Create", "Upsert"} and not isinstance(operation.get("id"), str)):
+        raise bad_request("an operation of a batch must have an operationType and, but to create, an id")
+    if not isinstance(operation.get("ifMatch"), str | None):
+        raise bad_request("ifMatch of an operation of a batch must be a string")
 
 
 def _run(items: Items, container: Container, key: PartitionKey, operation: dict[str, Any]) -> Answer:
@@ -95,5 +105,5 @@ def _result(answer: Answer, *, minimal: bool) -> dict[str, Any]:
     if answer.etag is not None:
         result["eTag"] = answer.etag
     if answer.body is not None and not minimal:
-        result["resourceBody"] = parse_json(answer.body)
+        result["resourceBody"] = stored_json(answer.body)
     return result

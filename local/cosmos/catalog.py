@@ -5,6 +5,7 @@ change behaviour and are not modelled (unique keys, hierarchical keys, computed 
 """
 
 import base64
+import re
 import uuid
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,10 +15,11 @@ from local.cosmos.clock import Clock
 from local.cosmos.errors import NotModelledError, RefusedError, bad_request, not_found
 from local.cosmos.partitioning import HashRange, ranges
 from local.cosmos.storage import Storage
-from local.cosmos.values import Json, PathKeys, parse_json, to_json
+from local.cosmos.values import Json, PathKeys, stored_json, to_json
 
 MAX_ID_CHARACTERS = 255
 _FORBIDDEN = set("/\\?#")
+_KEY_PATH = re.compile(r'(?:/[^/"\[\]*?]+)+')
 _DEFAULT_INDEXING: dict[str, Any] = {
     "indexingMode": "consistent",
     "automatic": True,
@@ -94,10 +96,9 @@ class Container:
     def has_default_indexing(self) -> bool:
         """Whether every path is indexed, and none explicitly: the only policy under which sorting is modelled."""
         policy = self.properties["indexingPolicy"]
-        included = [entry.get("path") for entry in policy.get("includedPaths", [])]
-        excluded = {entry.get("path") for entry in policy.get("excludedPaths", [])}
-        mode = str(policy.get("indexingMode", "consistent")).lower()
-        return mode == "consistent" and included == ["/*"] and excluded <= {'/"_etag"/?'}
+        included = [entry["path"] for entry in policy["includedPaths"]]
+        is_on = policy["indexingMode"].lower() == "consistent" and policy["automatic"]
+        return is_on and included == ["/*"] and {entry["path"] for entry in policy["excludedPaths"]} <= {'/"_etag"/?'}
 
     @property
     def ranges(self) -> list[HashRange]:
@@ -166,7 +167,7 @@ class Catalog:
                 number=row["n"],
                 database=database,
                 id=row["id"],
-                properties=_object(parse_json(row["properties"])),
+                properties=_object(stored_json(row["properties"])),
                 range_count=row["ranges"],
                 etag=row["etag"],
                 ts=row["ts"],
@@ -244,7 +245,7 @@ def checked_id(value: Json, *, longest: int = MAX_ID_CHARACTERS) -> str:
 
     :raises RefusedError: 400 when it is missing, too long or has a forbidden character.
     """
-    if not isinstance(value, str) or not 0 < len(value) <= longest or _FORBIDDEN & set(value) or _has_surrogate(value):
+    if not isinstance(value, str) or not 0 < len(value) <= longest or _FORBIDDEN & set(value):
         message = f"id must be a string of 1 to {longest} characters without / \\ ? #"
         raise bad_request(message)
     return value
@@ -271,23 +272,29 @@ def _properties(body: Json) -> dict[str, Any]:
     if len(paths) != 1 or key.get("kind", "Hash") != "Hash" or key.get("version", 1) != 2:  # noqa: PLR2004 - the version
         what = "a partition key that is hierarchical or not of version 2"
         raise NotModelledError(what)
-    if not isinstance(paths[0], str) or not paths[0].startswith("/") or set('"[]*?') & set(paths[0]):
-        what = f"the partition key path {paths[0]!r}"
+    path = paths[0]
+    if not isinstance(path, str) or not _KEY_PATH.fullmatch(path):
+        what = f"the partition key path {path!r}"
         raise NotModelledError(what)
     ttl = given.get("defaultTtl")
     if ttl is not None and not is_ttl(ttl):
         raise bad_request("defaultTtl must be -1 or a positive number of seconds")
-    policy = {**_DEFAULT_INDEXING, **_object(given.get("indexingPolicy", {}))}
-    for name in ("includedPaths", "excludedPaths"):
-        if not isinstance(policy[name], list) or not all(isinstance(entry, dict) for entry in policy[name]):
-            message = f"{name} of the indexing policy must be a list of objects"
-            raise bad_request(message)
+    policy = _indexing_policy(_object(given.get("indexingPolicy", {})))
     return {**given, "id": checked_id(given.get("id")), "indexingPolicy": policy}
 
 
-def _has_surrogate(text: str) -> bool:
-    """Whether there is half a character in it: it cannot be written as UTF-8."""
-    return any("\ud800" <= character <= "\udfff" for character in text)
+def _indexing_policy(given: dict[str, Any]) -> dict[str, Any]:
+    policy = {**_DEFAULT_INDEXING, **given}
+    for name in ("includedPaths", "excludedPaths"):
+        entries = policy[name]
+        if not isinstance(entries, list) or not all(
+            isinstance(entry, dict) and isinstance(entry.get("path"), str) for entry in entries
+        ):
+            message = f"{name} of the indexing policy must be a list of objects with a path"
+            raise bad_request(message)
+    if not isinstance(policy["indexingMode"], str) or not isinstance(policy["automatic"], bool):
+        raise bad_request("indexingMode of the indexing policy must be a string, automatic a Boolean")
+    return policy
 
 
 def is_ttl(value: Json) -> bool:

@@ -15,11 +15,12 @@ from local.cosmos.errors import PARTITION_KEY_MISMATCH, NotModelledError, Refuse
 from local.cosmos.partitioning import PartitionKey, partition_key
 from local.cosmos.patch import apply_patch
 from local.cosmos.storage import Storage
-from local.cosmos.values import Json, parse_json, resolve, to_json, utf8_size
+from local.cosmos.values import MAX_NESTING, Json, nesting, resolve, stored_json, to_json, utf8_size
 
 MAX_ITEM_BYTES = 2 * 1024 * 1024
-MAX_ID_CHARACTERS = 1023
+MAX_ID_BYTES = 1023
 _SYSTEM = ("_rid", "_self", "_etag", "_attachments", "_ts")
+_CONTAINER_RID, _ITEM_RID, _LARGEST_NUMBER = 8, 16, 2**63 - 1  # bytes, bytes, SQLite's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,8 +122,7 @@ class Items:
         """
         row = self._existing(container, key, item_id)
         _check_if_match(row, conditions)
-        stored = parse_json(row["body"])
-        patched = _checked(container, key, apply_patch(stored, body))
+        patched = _checked(container, key, apply_patch(stored_json(row["body"]), body, owned=_SYSTEM))
         if patched["id"] != row["id"]:
             raise bad_request("a patch must not change the id")
         return self._update(container, row, patched, conditions)
@@ -144,9 +144,11 @@ class Items:
         :raises RefusedError: 404.
         """
         raw = decode_rid(rid)
-        row = self._storage.db.execute(
-            "SELECT id FROM items WHERE n = ? AND container = ?", (int.from_bytes(raw[8:], "big"), container.number)
-        ).fetchone()
+        number = int.from_bytes(raw[_CONTAINER_RID:], "big")
+        row = None
+        if len(raw) == _ITEM_RID and number <= _LARGEST_NUMBER:
+            where = (number, container.number)
+            row = self._storage.db.execute("SELECT id FROM items WHERE n = ? AND container = ?", where).fetchone()
         if row is None:
             raise not_found("no item has this resource id")
         return str(row["id"])
@@ -196,7 +198,12 @@ def _checked(container: Container, key: PartitionKey, body: Json) -> dict[str, A
     if not isinstance(body, dict):
         raise bad_request("an item must be a JSON object")
     item = {name: value for name, value in body.items() if name not in _SYSTEM}
-    checked_id(item.get("id"), longest=MAX_ID_CHARACTERS)
+    if len(checked_id(item.get("id"), longest=MAX_ID_BYTES).encode()) > MAX_ID_BYTES:
+        message = f"the id of an item must not exceed {MAX_ID_BYTES} bytes"
+        raise bad_request(message)
+    if nesting(item) > MAX_NESTING:
+        message = f"an item must not have more than {MAX_NESTING} arrays and objects inside each other"
+        raise bad_request(message)
     if partition_key(resolve(item, container.key_path)) != key:
         message = "the partition key in the item is not the one in the header"
         raise bad_request(message, substatus=PARTITION_KEY_MISMATCH)

@@ -4,6 +4,7 @@ https://learn.microsoft.com/rest/api/cosmos-db/common-cosmosdb-rest-request-head
 tunes the real service (throughput, metrics, consistency, priority) and has no effect.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -14,6 +15,8 @@ from local.cosmos.items import MAX_ITEM_BYTES, Conditions
 from local.cosmos.partitioning import HashRange, PartitionKey, partition_key_of_header
 from local.cosmos.values import Json, parse_json
 
+_PAGE_SIZE = re.compile(r"-1|[1-9][0-9]{0,8}")
+_BOUND = re.compile(r"[0-9A-F]*")
 _REFUSED_HEADERS = {
     "a-im": "the change feed",
     "x-ms-documentdb-pre-trigger-include": "triggers",
@@ -37,6 +40,7 @@ class Call:
 
     :param segments: the decoded path, split at slashes, without empty ones.
     :param headers: with lower-case names.
+    :param body: all of it, or more of it than `json` takes.
     :param endpoint: the server's own address as the client wrote it.
     """
 
@@ -112,6 +116,8 @@ class Call:
         if range_id not in by_id:
             message = "the partition key range does not exist"
             raise RefusedError(HTTPStatus.GONE, message, substatus=PARTITION_KEY_RANGE_GONE)
+        if not _BOUND.fullmatch(first or "") or not _BOUND.fullmatch(end or ""):
+            raise bad_request("the bounds of a range must be effective partition keys, in upper-case hexadecimal")
         whole = by_id[range_id]
         return HashRange(first=max(whole.first, first or ""), end=min(whole.end, end or "FF"))
 
@@ -123,8 +129,8 @@ class Call:
         header = self.headers.get("x-ms-max-item-count")
         if header is None:
             return None
-        if header != "-1" and not (header.isascii() and header.isdigit() and int(header) > 0):
-            raise bad_request("x-ms-max-item-count must be -1 or a positive number")
+        if not _PAGE_SIZE.fullmatch(header):
+            raise bad_request("x-ms-max-item-count must be -1 or a positive number of at most nine digits")
         return int(header)
 
     def query(self) -> tuple[str, dict[str, Json]]:

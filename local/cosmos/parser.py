@@ -15,7 +15,8 @@ Grammar: https://learn.microsoft.com/azure/cosmos-db/nosql/query/
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import NoReturn
 
 from local.cosmos.errors import NotModelledError, bad_request
@@ -38,6 +39,7 @@ from local.cosmos.syntax import (
 )
 from local.cosmos.values import UNDEFINED, Json, Value, parse_json
 
+MAX_DEPTH = 50
 _COMPARISONS = {"=": "=", "!=": "!=", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _CONSTANTS: dict[str, Value] = {"TRUE": True, "FALSE": False, "NULL": None, "UNDEFINED": UNDEFINED}
 _FUNCTIONS = {
@@ -79,6 +81,7 @@ class _Parser:
         self._at = 0
         self._parameters = parameters
         self._alias = ""
+        self._depth = 0
 
     def query(self) -> Query:
         self._keyword("SELECT")
@@ -151,9 +154,10 @@ class _Parser:
         return OrderBy(path=path, descending=descending)
 
     def _or(self) -> Expression:
-        terms = [self._and()]
-        while self._accept("OR"):
-            terms.append(self._and())
+        with self._deeper():
+            terms = [self._and()]
+            while self._accept("OR"):
+                terms.append(self._and())
         return terms[0] if len(terms) == 1 else Or(terms=tuple(terms))
 
     def _and(self) -> Expression:
@@ -183,7 +187,8 @@ class _Parser:
     def _unary(self) -> Expression:
         token = self._peek
         if self._accept("NOT"):
-            return Not(term=self._unary())
+            with self._deeper():
+                return Not(term=self._unary())
         if self._symbol("("):
             inner = self._or()
             self._exactly(")")
@@ -207,6 +212,16 @@ class _Parser:
                 raise bad_request(message)
             return Call(name=token.word, arguments=arguments)
         return self._path()
+
+    @contextmanager
+    def _deeper(self) -> Iterator[None]:
+        """One expression inside another: Python's own stack bounds how deep that can go."""
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            what = f"a condition with more than {MAX_DEPTH} expressions inside each other"
+            raise NotModelledError(what)
+        yield
+        self._depth -= 1
 
     def _list(self, parse: Callable[[], Expression]) -> list[Expression]:
         self._exactly("(")

@@ -64,6 +64,8 @@ def partition_key(value: Value) -> PartitionKey:
 
 def partition_key_of_header(header: str) -> PartitionKey:
     """The partition key that a request names in ``x-ms-documentdb-partitionkey``, a JSON array of one component."""
+    if not header.isascii():
+        raise bad_request("x-ms-documentdb-partitionkey must be written in ASCII")
     components = parse_json(header)
     if not isinstance(components, list):
         raise bad_request("x-ms-documentdb-partitionkey must be a JSON array")

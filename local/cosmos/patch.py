@@ -4,6 +4,8 @@ https://learn.microsoft.com/azure/cosmos-db/partial-document-update. Refuses ``m
 """
 
 import copy
+import re
+from collections.abc import Collection
 from http import HTTPStatus
 from typing import Any
 
@@ -13,12 +15,14 @@ from local.cosmos.parser import parse_condition
 from local.cosmos.values import NUMBER, Json, parse_json, resolve, to_json, type_of
 
 MAX_OPERATIONS = 10
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
-def apply_patch(item: Json, body: Json) -> Json:
+def apply_patch(item: Json, body: Json, *, owned: Collection[str]) -> Json:
     """The item after the patch; the item given is left as it is.
 
     :param body: ``{"operations": [{"op", "path", "value"}], "condition": "from c where ..."}``.
+    :param owned: properties that the server sets, which no patch may touch.
     :raises RefusedError: 400 for a patch that cannot be applied, 412 when the condition does not hold, 501.
     """
     if not isinstance(body, dict) or not isinstance(body.get("operations"), list):
@@ -28,25 +32,30 @@ def apply_patch(item: Json, body: Json) -> Json:
         message = f"a patch must have 1 to {MAX_OPERATIONS} operations"
         raise bad_request(message)
     condition = body.get("condition")
-    if condition is not None and evaluate(parse_condition(str(condition)), item) is not True:
+    if condition is not None and not isinstance(condition, str):
+        raise bad_request("the condition of a patch must be a string")
+    if condition is not None and evaluate(parse_condition(condition), item) is not True:
         raise RefusedError(HTTPStatus.PRECONDITION_FAILED, "the patch's condition does not hold")
     patched = copy.deepcopy(item)
     for operation in operations:
         if not isinstance(operation, dict) or not isinstance(operation.get("path"), str):
             raise bad_request("a patch operation must be a JSON object with a path")
-        _apply(patched, operation)
+        names = _pointer(operation["path"])
+        if names[0] in owned:
+            raise bad_request("a property that the server sets cannot be patched")
+        _apply(patched, names, operation)
     return patched
 
 
-def _apply(item: Json, operation: dict[str, Any]) -> None:
-    *parents, last = _pointer(operation["path"])
+def _apply(item: Json, names: list[str], operation: dict[str, Any]) -> None:
+    *parents, last = names
     parent: Any = item
     for name in parents:
         parent = resolve(parent, (_key(parent, name),))
     if not isinstance(parent, dict | list):
         raise bad_request("the parent of a patched path does not exist")
     operator = operation.get("op")
-    if operator not in {"add", "set", "replace", "remove", "incr"}:
+    if operator not in ("add", "set", "replace", "remove", "incr"):
         what = f"the patch operation {operator!r}"
         raise NotModelledError(what)
     if operator != "remove" and "value" not in operation:
@@ -94,4 +103,4 @@ def _pointer(path: str) -> list[str]:
 
 
 def _key(parent: Json | object, name: str) -> str | int:
-    return int(name) if isinstance(parent, list) and name.isascii() and name.isdigit() else name
+    return int(name) if isinstance(parent, list) and _INDEX.fullmatch(name) else name

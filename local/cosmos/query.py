@@ -43,16 +43,18 @@ from local.cosmos.values import (
     Undefined,
     Value,
     key_range,
-    parse_json,
     resolve,
     sort_key,
+    stored_json,
     to_json,
 )
 
 DEFAULT_PAGE = 100
 LARGEST_PAGE = 1000
 PAGE_BYTES = 4 * 1024 * 1024
-_TOKEN = re.compile(r"q:([0-9a-f]{32});n:([0-9]+);k:([0-9a-f]*)")
+MAX_PUSHED = 100
+"""Comparisons that SQLite makes: its expressions have a largest depth. What is beyond is evaluated here."""
+_TOKEN = re.compile(r"q:([0-9a-f]{32});n:([0-9]{1,18});k:((?:[0-9a-f]{2})*)")
 _MIRRORED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
@@ -98,8 +100,7 @@ def run_query(storage: Storage, request: Request) -> Page:
     if query.order is not None and not request.container.has_default_indexing:
         what = "ORDER BY under a custom indexing policy"
         raise NotModelledError(what)
-    digest = _digest(request)
-    matches = _matches(storage, request, query, _position(request.continuation, digest))
+    matches = _matches(storage, request, query, _position(request))
     if isinstance(query.select, SelectCount):
         return Page(documents=[str(sum(1 for _ in matches))], continuation=None)
     wanted = LARGEST_PAGE if request.page_size == -1 else request.page_size or DEFAULT_PAGE
@@ -108,7 +109,7 @@ def run_query(storage: Storage, request: Request) -> Page:
     last: sqlite3.Row | None = None
     for row in matches:
         if last is not None and (len(documents) >= wanted or size >= PAGE_BYTES):
-            return Page(documents=documents, continuation=_token(last, digest))
+            return Page(documents=documents, continuation=_token(request, last["n"], last["key"]))
         last = row
         document = _project(query.select, row["body"])
         if document is not None:
@@ -138,11 +139,13 @@ def _matches(storage: Storage, request: Request, query: Query, after: _Position 
     source = _source(storage, request, ([order.path] if order else []) + [path for path, _, _ in pushed])
     sql = ["SELECT n, body,", key, "AS key FROM", source, "WHERE", " AND ".join(conditions), "ORDER BY", sorting]
     for row in storage.db.execute(" ".join(sql), values):
+        item = stored_json(row["body"]) if rest else None
+        if not all(evaluate(part, item) is True for part in rest):
+            continue
         if row["key"] >= UNSORTABLE:
             what = "sorting by arrays or objects"
             raise NotModelledError(what)
-        if not rest or all(evaluate(part, parse_json(row["body"])) is True for part in rest):
-            yield row
+        yield row
 
 
 def _source(storage: Storage, request: Request, paths: list[Path]) -> str:
@@ -180,7 +183,7 @@ def _split(where: Expression | None) -> tuple[list[tuple[Path, str, Json]], list
     terms = where.terms if isinstance(where, And) else (where,) if where is not None else ()
     for part in terms:
         comparison = _constant_comparison(part)
-        if comparison is None:
+        if comparison is None or len(pushed) == MAX_PUSHED:
             rest.append(part)
         else:
             pushed.append(comparison)
@@ -213,29 +216,27 @@ def _comparison(key: str, operator: str, constant: Json) -> tuple[str, list[Any]
 def _project(select: SelectAll | SelectFields | SelectValue | SelectCount, body: str) -> str | None:
     match select:
         case SelectValue(path=path):
-            value: Value = resolve(parse_json(body), path.keys)
+            value: Value = resolve(stored_json(body), path.keys)
             return None if isinstance(value, Undefined) else to_json(value)
         case SelectFields(fields=fields):
-            item = parse_json(body)
+            item = stored_json(body)
             found = {name: resolve(item, path.keys) for name, path in fields}
             return to_json({name: value for name, value in found.items() if value is not UNDEFINED})
         case _:
             return body
 
 
-def _digest(request: Request) -> str:
-    text = to_json([request.container.rid, request.text, request.parameters, repr(request.scope)])
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+def _token(request: Request, number: int, key: bytes) -> str:
+    scope = repr(request.scope)
+    text = to_json([request.container.rid, request.text, request.parameters, scope, number, key.hex()])
+    return f"q:{hashlib.sha256(text.encode()).hexdigest()[:32]};n:{number};k:{key.hex()}"
 
 
-def _token(row: sqlite3.Row, digest: str) -> str:
-    return f"q:{digest};n:{row['n']};k:{row['key'].hex()}"
-
-
-def _position(token: str | None, digest: str) -> _Position | None:
-    if token is None:
+def _position(request: Request) -> _Position | None:
+    if request.continuation is None:
         return None
-    match = _TOKEN.fullmatch(token)
-    if match is None or match[1] != digest:
+    match = _TOKEN.fullmatch(request.continuation)
+    position = None if match is None else _Position(number=int(match[2]), key=bytes.fromhex(match[3]))
+    if position is None or _token(request, position.number, position.key) != request.continuation:
         raise bad_request("the continuation token does not belong to this query")
-    return _Position(number=int(match[2]), key=bytes.fromhex(match[3]))
+    return position

@@ -26,6 +26,7 @@ from local.cosmos.authentication import check_signature
 from local.cosmos.clock import Clock
 from local.cosmos.errors import RefusedError
 from local.cosmos.gateway import Gateway
+from local.cosmos.items import MAX_ITEM_BYTES
 from local.cosmos.levers import PREFIX, Fault, Levers
 from local.cosmos.messages import Call, Reply
 from local.cosmos.storage import Storage
@@ -71,14 +72,14 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request = Request(scope, receive)
-        body = await request.body()
-        segments = tuple(part for part in request.url.path.split("/") if part)
+        body = await _body(request)
+        segments = tuple(part for part in scope["path"].split("/") if part)
         if segments[:1] == (PREFIX,):
             reply = self._pull_lever(request, segments, body)
         else:
             call = Call(
                 method=request.method,
-                segments=tuple(part for part in scope["path"].split("/") if part),
+                segments=segments,
                 headers=dict(request.headers),
                 body=body,
                 endpoint=str(request.base_url),
@@ -126,6 +127,14 @@ class Application:
         if reply.body:
             common["content-type"] = "application/json"
         return {**common, **reply.headers}
+
+
+async def _body(request: Request) -> bytes:
+    """The body, read to its end and kept as far as one is looked at: what is longer is refused for its length."""
+    kept = bytearray()
+    async for part in request.stream():
+        kept += part[: MAX_ITEM_BYTES + 1 - len(kept)]
+    return bytes(kept)
 
 
 def _refusal(error: RefusedError) -> Reply:
@@ -177,6 +186,7 @@ def serve(*, data: Path, host: str, port: int, range_count: int) -> None:
     config = uvicorn.Config(
         Application(storage, range_count),
         http=Protocol,
+        ws="none",
         lifespan="off",
         log_level="warning",
         access_log=False,

@@ -11,6 +11,7 @@ Source: https://learn.microsoft.com/azure/cosmos-db/nosql/query/equality-compari
 import enum
 import json
 import math
+import re
 import struct
 from collections.abc import Sequence
 from typing import Any, Final, Literal, TypeAlias
@@ -18,6 +19,12 @@ from typing import Any, Final, Literal, TypeAlias
 from local.cosmos.errors import NotModelledError, bad_request
 
 MAX_EXACT_INTEGER = 2**53
+MAX_NESTING = 128
+"""Arrays and objects inside each other in an item: https://learn.microsoft.com/azure/cosmos-db/concepts-limits"""
+_WRAPPING = 8  # what a batch, a patch or a query puts around an item or a value
+_DIGITS = 17
+_MAY_BE_HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _SIGN = 1 << 63
 
 
@@ -106,15 +113,41 @@ def resolve(item: Json, keys: Sequence[str | int]) -> Value:
 
 
 def parse_json(text: bytes | str) -> Json:
-    """Parse JSON strictly.
+    """Parse JSON from a client strictly.
 
-    :raises RefusedError: 400 when it is not JSON, 501 for an integer that a double cannot hold exactly.
+    :raises RefusedError: 400 when it is not JSON in UTF-8 or nested too deep; 501 for a number that a double does not
+        hold exactly and for half a character (a lone surrogate), which JSON can write and UTF-8 cannot.
     """
     try:
-        parsed: Json = json.loads(text, parse_constant=_no_constant, parse_float=_double, parse_int=_integer)
+        decoded = text if isinstance(text, str) else text.decode()
+        parsed: Json = json.loads(decoded, parse_constant=_no_constant, parse_float=_double, parse_int=_integer)
     except (ValueError, RecursionError) as error:
         raise bad_request("the body is not valid JSON") from error
+    if decoded.count("[") + decoded.count("{") > MAX_NESTING and nesting(parsed) > MAX_NESTING + _WRAPPING:
+        raise bad_request("the body is nested too deep")
+    if _MAY_BE_HALF.search(decoded) and has_surrogate(json.dumps(parsed, ensure_ascii=False)):
+        what = "text with half a character (a lone surrogate)"
+        raise NotModelledError(what)
     return parsed
+
+
+def stored_json(text: str) -> Any:
+    """Parse what this server wrote itself."""
+    return json.loads(text)
+
+
+def nesting(value: Json) -> int:
+    """How many arrays and objects stand inside each other at the deepest place."""
+    depth, level = 0, [value]
+    while level := [entry for entry in level if isinstance(entry, list | dict)]:
+        depth += 1
+        level = [below for entry in level for below in (entry.values() if isinstance(entry, dict) else entry)]
+    return depth
+
+
+def has_surrogate(text: str) -> bool:
+    """Whether there is half a character in it: it cannot be written as UTF-8."""
+    return _SURROGATE.search(text) is not None
 
 
 def to_json(value: Json) -> str:
@@ -134,13 +167,14 @@ def _no_constant(name: str) -> Json:
 def _double(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(text)
+        what = "a number beyond the largest double"
+        raise NotModelledError(what)
     return number
 
 
 def _integer(text: str) -> int:
-    number = int(text)
-    if abs(number) > MAX_EXACT_INTEGER:
+    number = 0 if len(text) > _DIGITS else int(text)
+    if len(text) > _DIGITS or abs(number) > MAX_EXACT_INTEGER:
         what = "an integer beyond 2^53"
         raise NotModelledError(what)
     return number

@@ -31,6 +31,7 @@ from local.runner.locks import lock_kept
 _log = logging.getLogger("runner")
 _POLL_SECONDS = 1.0  # how long a worker waits for a message before it looks whether to stop
 _IDLE_POLLS = 5  # so many empty polls send a worker, other than the first, away
+_ANEW_POLLS = 30  # so many, and the first one connects anew: a connection that was lost silently is as still as a queue
 _ACCEPT_SECONDS = 60.0
 _PENDING_SECONDS = 1.0  # a session request that is still open after this long was taken by the broker
 _PATIENCE_SECONDS = 60.0  # beyond its own bound, before an SDK call counts as hung
@@ -133,7 +134,7 @@ class SingleLoop(QueueLoop):
         async with client.get_queue_receiver(self._queue.name) as receiver:
             self.ready.set()
             empty = 0
-            while not self._stopping.is_set() and (stay or empty < _IDLE_POLLS):
+            while not self._stopping.is_set() and empty < (_ANEW_POLLS if stay else _IDLE_POLLS):
                 received = await self._poll(receiver, 1)
                 empty = 0 if received else empty + 1
                 for message in received:
@@ -159,8 +160,10 @@ class BatchLoop(QueueLoop):
     async def _work(self, client: ServiceBusClient, *, stay: bool) -> None:  # noqa: ARG002 - it is always the first
         async with client.get_queue_receiver(self._queue.name) as receiver:
             self.ready.set()
-            while not self._stopping.is_set():
+            empty = 0
+            while not self._stopping.is_set() and empty < _ANEW_POLLS:
                 received = await self._poll(receiver, self._options.max_message_batch_size)
+                empty = 0 if received else empty + 1
                 if received:
                     succeeded = await invoke(self.function, partial(messages.batch, received))
                     await self._settle(receiver, received, succeeded=succeeded)

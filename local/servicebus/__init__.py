@@ -22,6 +22,8 @@ Modelled
 
 Refused, with an AMQP error (or a message at the start) that names it
 - Correlation and SQL rules, forwarding, partitioned entities, unknown properties in the entities file.
+- Times outside the years 1 to 9999, arrays of items without bytes, maps with keys that are neither texts nor whole
+  numbers, an idle time of less than 200 ms.
 - Transactions, message annotations changed on settlement, listing sessions, rule management, scheduling to a topic,
   scheduling a duplicate, browsing a topic, filters other than the session filter, mixed settlement modes, dynamic
   nodes.
@@ -37,7 +39,8 @@ From the documentation, not compared with the live service: a deferred message t
 deferring does not count as a failure; a dead-lettered message keeps its sequence number and delivery count; closing a
 session does not count, its lock's end does.
 
-Layers, each importing only those before it: ``values``, ``codec``, ``performatives``, ``envelope`` (bytes);
+Layers, each importing only those before it: ``values``, ``constructors``, ``encoding``, ``decoding``,
+``performatives``, ``frames``, ``envelope`` (bytes);
 ``entities``, ``records``, ``sessions``, ``locks``, ``duplicates``, ``message_queue``, ``broker`` (the state machine;
 no network, disk or clock); ``store`` (SQLite); ``links``, ``management``, ``dispatch``, ``attach``, ``session``,
 ``connection``, ``server``.

@@ -14,23 +14,17 @@ from collections.abc import Callable
 from local.servicebus import faults
 from local.servicebus.dispatch import Dispatcher
 from local.servicebus.faults import RefusedError
+from local.servicebus.frames import AMQP_HEADER, EMPTY_FRAME, MAX_FRAME_SIZE, SASL_HEADER, FrameReader, Incoming, frame
 from local.servicebus.performatives import (
-    AMQP_HEADER,
-    EMPTY_FRAME,
-    MAX_FRAME_SIZE,
-    SASL_HEADER,
     Begin,
     Close,
     End,
-    FrameReader,
-    Incoming,
     Open,
     Performative,
     SaslInit,
     SaslMechanisms,
     SaslOutcome,
     error,
-    frame,
 )
 from local.servicebus.session import Session
 from local.servicebus.values import Array, MalformedError, Symbol, UByte, UInt, UShort
@@ -40,6 +34,7 @@ _LOG = logging.getLogger(__name__)
 _ARRAY_OF_SYMBOLS = 0xB3
 _SASL_OK, _SASL_AUTH = 0, 1
 _MIN_FRAME_SIZE = 512
+_MIN_IDLE_MS = 200
 
 
 class Connection(asyncio.Protocol):
@@ -93,6 +88,16 @@ class Connection(asyncio.Protocol):
         except RefusedError as refused:
             self._fail(refused)
         self._dirty(self)
+
+    def pause_writing(self) -> None:
+        """The client does not read: it is not listened to either, or its answers would pile up here."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone; what it held comes back."""
@@ -177,6 +182,8 @@ class Connection(asyncio.Protocol):
         if self._opened:
             raise RefusedError(faults.ILLEGAL_STATE, "a second open")
         self._opened = True
+        if opening.idle_time_out and opening.idle_time_out < _MIN_IDLE_MS:
+            raise RefusedError(faults.NOT_ALLOWED, f"an idle time of less than {_MIN_IDLE_MS} ms cannot be kept")
         if opening.max_frame_size is not None:
             self.max_frame_size = max(_MIN_FRAME_SIZE, min(MAX_FRAME_SIZE, opening.max_frame_size))
         self.send(

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from local.servicebus.codec import decode, described
+from local.servicebus.decoding import decode
+from local.servicebus.encoding import described
 from local.servicebus.faults import INVALID_FIELD, NOT_IMPLEMENTED, RefusedError
 from local.servicebus.performatives import item
 from local.servicebus.values import Described, Int, Long, MalformedError, Symbol, Timestamp, UInt, ULong
@@ -31,6 +32,7 @@ _BROKERS_OWN = (
 )  # fmt: skip
 # Fields of the header and the properties, by position.
 _TTL, _DELIVERY_COUNT = 2, 4
+_FIRST_TIME, _LAST_TIME = -62_135_596_800_000, 253_402_300_799_999  # the years 1 to 9999, in milliseconds
 _MESSAGE_ID, _ABSOLUTE_EXPIRY, _CREATED, _GROUP_ID = 0, 8, 9, 10
 
 
@@ -111,7 +113,7 @@ def open_envelope(raw: bytes) -> Envelope:
         message_id=_message_id(item(fields, _MESSAGE_ID)),
         session_id=_optional(item(fields, _GROUP_ID), str, "session id"),
         ttl_ms=_time_to_live(header, fields),
-        scheduled_ms=_optional(annotations.get(_SCHEDULED), Timestamp, _SCHEDULED),
+        scheduled_ms=_time(annotations.get(_SCHEDULED), _SCHEDULED),
     )
 
 
@@ -133,6 +135,13 @@ def _optional(value: object, kind: type[T], name: str) -> T | None:
     raise RefusedError(INVALID_FIELD, f"a {name} of type {type(value).__name__}")
 
 
+def _time(value: object, name: str) -> Timestamp | None:
+    time = _optional(value, Timestamp, name)
+    if time is not None and not _FIRST_TIME <= time <= _LAST_TIME:
+        raise RefusedError(INVALID_FIELD, f"a {name} outside the years 1 to 9999")
+    return time
+
+
 def _message_id(value: object) -> str | None:
     """The id as duplicate detection compares it: ids of different AMQP types are different ids."""
     if value is None or type(value) is str:
@@ -142,8 +151,8 @@ def _message_id(value: object) -> str | None:
 
 def _time_to_live(header: list[object], fields: list[object]) -> int | None:
     """Milliseconds. The pair of absolute times can say more than the header's 32 bits, so it comes first."""
-    expiry = _optional(item(fields, _ABSOLUTE_EXPIRY), Timestamp, "absolute expiry time")
-    created = _optional(item(fields, _CREATED), Timestamp, "creation time")
+    expiry = _time(item(fields, _ABSOLUTE_EXPIRY), "absolute expiry time")
+    created = _time(item(fields, _CREATED), "creation time")
     if expiry is not None and created is not None:
         return expiry - created
     return _optional(item(header, _TTL), UInt, "time to live")

@@ -1,31 +1,22 @@
-"""The AMQP 1.0 frames that this server speaks: their bodies as typed values, and their framing on the wire.
+"""The AMQP 1.0 performatives that this server speaks: the bodies of frames as typed values.
 
 Always encoded with every field, because azure-servicebus 7.14 and older fail on omitted trailing fields. A field of the
-wrong type, a required field left out, a frame over the agreed size or an unknown frame is a ``MalformedError``.
+wrong type, or a required field left out, is a ``MalformedError``.
 
-Specification: OASIS AMQP 1.0 part 2 (transport), 2.3 and 2.7; part 5 (security), 5.3.
+Specification: OASIS AMQP 1.0 part 2 (transport), 2.7; part 5 (security), 5.3.
 """
 
-import struct
 import types
 import typing
-from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields
 from typing import ClassVar, Self
 
-from local.servicebus.codec import decode, described
+from local.servicebus.encoding import described
 from local.servicebus.values import Array, Described, MalformedError, Symbol, UByte, UInt, ULong, UShort
-
-AMQP_HEADER = b"AMQP\x00\x01\x00\x00"
-SASL_HEADER = b"AMQP\x03\x01\x00\x00"
-MAX_FRAME_SIZE = 65_536
 
 # Descriptors of the values inside performatives.
 ERROR, RECEIVED, ACCEPTED, REJECTED, RELEASED, MODIFIED = 0x1D, 0x23, 0x24, 0x25, 0x26, 0x27
 SOURCE, TARGET, COORDINATOR = 0x28, 0x29, 0x30
-
-_FRAME_HEADER = struct.Struct(">IBBH")
-_HEADER_SIZE = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -218,7 +209,7 @@ class SaslOutcome(Performative):
 _ALL: tuple[type[Performative], ...] = (
     Open, Begin, Attach, Flow, Transfer, Disposition, Detach, End, Close, SaslMechanisms, SaslInit, SaslOutcome,
 )  # fmt: skip
-_BY_CODE = {kind.CODE: kind for kind in _ALL}
+BY_CODE = {kind.CODE: kind for kind in _ALL}
 
 
 def _shape(kind: type[Performative]) -> tuple[tuple[str, tuple[type, ...], bool], ...]:
@@ -256,57 +247,3 @@ def described_list(value: Described | None) -> tuple[int, list[object]]:
 def item(values: list[object], index: int) -> object:
     """Field ``index`` of a list whose trailing fields may be left out."""
     return values[index] if index < len(values) else None
-
-
-def frame(performative: Performative, channel: int = 0, payload: bytes = b"") -> bytes:
-    """One frame, ready for the wire."""
-    body = performative.encode()
-    return _FRAME_HEADER.pack(_HEADER_SIZE + len(body) + len(payload), 2, performative.KIND, channel) + body + payload
-
-
-EMPTY_FRAME = _FRAME_HEADER.pack(_HEADER_SIZE, 2, 0, 0)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Incoming:
-    """One frame from the peer."""
-
-    channel: int
-    performative: Performative
-    payload: bytes
-
-
-class FrameReader:
-    """Cuts a byte stream into protocol headers (as bytes) and frames; empty frames (heartbeats) are swallowed."""
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-
-    def feed(self, data: bytes) -> Iterator[bytes | Incoming]:
-        """Everything that is complete with ``data`` added. Raises MalformedError."""
-        self._buffer += data
-        while len(self._buffer) >= _HEADER_SIZE:
-            if self._buffer[:4] == b"AMQP":
-                header = bytes(self._buffer[:_HEADER_SIZE])
-                del self._buffer[:_HEADER_SIZE]
-                yield header
-                continue
-            size, data_offset, kind, channel = _FRAME_HEADER.unpack_from(self._buffer)
-            start = 4 * data_offset
-            if size > MAX_FRAME_SIZE or not _HEADER_SIZE <= start <= size:
-                raise MalformedError(f"a frame of {size} bytes with its body at {start}")
-            if len(self._buffer) < size:
-                return
-            body = bytes(self._buffer[start:size])
-            del self._buffer[:size]
-            if body:
-                yield _incoming(kind, channel, body)
-
-
-def _incoming(kind: int, channel: int, body: bytes) -> Incoming:
-    value, end = decode(body)
-    code, values = described_list(value if isinstance(value, Described) else None)
-    performative = _BY_CODE.get(code)
-    if performative is None or kind != performative.KIND:
-        raise MalformedError(f"frame {code:#x} of kind {kind} is not one that this server speaks")
-    return Incoming(channel=channel, performative=performative.of(values), payload=body[end:])

@@ -167,24 +167,34 @@ class Session:
     def _disposition(self, disposition: Disposition) -> None:
         if not disposition.role:
             return  # about what the client sent: this side has settled that already
-        last = disposition.last if disposition.last is not None else disposition.first
+        last = int(disposition.last if disposition.last is not None else disposition.first)
         if last - disposition.first > WINDOW:
             raise RefusedError(faults.NOT_ALLOWED, "a disposition over more deliveries than a window holds")
-        for delivery_id in range(disposition.first, last + 1):
+        following = int(disposition.first)
+        if following == last:
+            known = [last] if last in self._unsettled else []
+        else:
+            known = sorted(each for each in self._unsettled if following <= each <= last)
+        for delivery_id in known:
+            self._refuse_to_settle(following, delivery_id - 1, disposition)
             self._settle(delivery_id, disposition)
+            following = delivery_id + 1
+        self._refuse_to_settle(following, last, disposition)
 
     def _settle(self, delivery_id: int, disposition: Disposition) -> None:
-        found = self._unsettled.pop(delivery_id, None)
-        if found is None:
-            state = outcome(REJECTED, error(faults.MESSAGE_LOCK_LOST, "the delivery is settled, or of another session"))
-        else:
-            link, token = found
-            try:
-                state = link.settle(token, disposition.state)
-            except RefusedError as refused:
-                state = outcome(REJECTED, error(refused.condition, refused.description))
+        link, token = self._unsettled.pop(delivery_id)
+        try:
+            state = link.settle(token, disposition.state)
+        except RefusedError as refused:
+            state = outcome(REJECTED, error(refused.condition, refused.description))
         if not disposition.settled:
-            self._send_disposition(delivery_id, role=False, state=state)
+            self._send_disposition(delivery_id, delivery_id, role=False, state=state)
+
+    def _refuse_to_settle(self, first: int, last: int, disposition: Disposition) -> None:
+        """One answer for a whole range that holds no delivery of this session."""
+        if first <= last and not disposition.settled:
+            lost = error(faults.MESSAGE_LOCK_LOST, "the delivery is settled, or of another session")
+            self._send_disposition(first, last, role=False, state=outcome(REJECTED, lost))
 
     def _detach(self, detach: Detach) -> None:
         if detach.handle in self._ended:
@@ -233,7 +243,7 @@ class Session:
         state = outcome(ACCEPTED)
         if refused is not None:
             state = outcome(REJECTED, error(refused.condition, refused.description))
-        self._send_disposition(delivery_id, role=True, state=state)
+        self._send_disposition(delivery_id, delivery_id, role=True, state=state)
 
     def grant(self, handle: int, delivery_count: int, credit: int, *, drain: bool = False) -> None:
         """Tells the client the state of a link."""
@@ -283,10 +293,9 @@ class Session:
             self._window -= 1
             self._next_outgoing = (self._next_outgoing + 1) % _UINT
 
-    def _send_disposition(self, delivery_id: int, *, role: bool, state: Described) -> None:
+    def _send_disposition(self, first: int, last: int, *, role: bool, state: Described) -> None:
         self._outlet.send(
-            Disposition(role=role, first=UInt(delivery_id), last=UInt(delivery_id), settled=True, state=state),
-            self._channel,
+            Disposition(role=role, first=UInt(first), last=UInt(last), settled=True, state=state), self._channel
         )
 
     def _state(self) -> Flow:

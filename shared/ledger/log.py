@@ -18,7 +18,7 @@ from typing import cast
 from shared.errors import ChangedError, ExistsError, IntegrityError, TransientError
 from shared.ledger.ahead import do_all
 from shared.ledger.head import Head, Ledger, Staged, decode_head
-from shared.ledger.merkle import leaf_hash
+from shared.ledger.merkle import leaf_hashes
 from shared.ledger.outbox import Batch, gather, journal_name, settled
 from shared.ledger.tiles import (
     WIDTH,
@@ -65,7 +65,7 @@ class Current:
     @property
     def edge(self) -> Edge:
         """Right edge at the head's full size."""
-        return extend(self.head.edge, [leaf_hash(entry) for entry in self.tail])[0]
+        return extend(self.head.edge, leaf_hashes(self.tail))[0]
 
 
 async def years(ledger: Ledger) -> list[str]:
@@ -138,7 +138,7 @@ async def _commit(ledger: Ledger, year: str, current: Current, batch: Batch) -> 
     """Step 3. False when another appender was faster; then nothing of this one is left."""
     tail = (*current.tail, *batch.entries)
     name = f"{year}/staging/{secrets.token_hex(16)}"
-    leaves = [leaf_hash(entry) for entry in tail]
+    leaves = leaf_hashes(tail)
     head = replace(
         current.head,
         size=current.head.base + len(tail),
@@ -221,7 +221,7 @@ async def _finish(ledger: Ledger, year: str, current: Current) -> Current:
     A crash after any of these leaves the head as it was: the next run writes the same bytes, and deletes the same.
     """
     head = current.head
-    edge, filled = extend(head.edge, [leaf_hash(entry) for entry in current.tail])
+    edge, filled = extend(head.edge, leaf_hashes(current.tail))
     base = head.size - head.size % WIDTH
     await do_all(create_same(ledger.tiles, name, data) for name, data in _bundles(year, head.base, current.tail))
     await do_all(create_same(ledger.tiles, f"{year}/{tile.path}", tile.data) for tile in filled)

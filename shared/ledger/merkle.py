@@ -7,13 +7,13 @@ proofs of RFC 6962. Refused with ProofError: a proof that does not lead to the r
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
 
 from shared.errors import IntegrityError
 
 HASH_BYTES = 32
-EMPTY_ROOT = hashlib.sha256(b"").digest()
+EMPTY_ROOT = sha256(b"").digest()
 
 Span = tuple[int, int]
 """Leaves `first` up to, not including, `end`: a subtree in the sense of RFC 6962."""
@@ -25,12 +25,17 @@ class ProofError(IntegrityError):
 
 def leaf_hash(entry: bytes) -> bytes:
     """Hash of a leaf: SHA-256(0x00 || entry)."""
-    return hashlib.sha256(b"\x00" + entry).digest()
+    return sha256(b"\x00" + entry).digest()
+
+
+def leaf_hashes(entries: Iterable[bytes]) -> list[bytes]:
+    """`leaf_hash` of each."""
+    return [sha256(b"\x00" + entry).digest() for entry in entries]
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
     """Hash of an inner node: SHA-256(0x01 || left || right)."""
-    return hashlib.sha256(b"\x01" + left + right).digest()
+    return sha256(b"\x01" + left + right).digest()
 
 
 def peaks(hashes: Iterable[bytes]) -> list[bytes]:
@@ -55,9 +60,14 @@ def fold(nodes: Sequence[bytes]) -> bytes:
     return root
 
 
-def root_of(leaf_hashes: Iterable[bytes]) -> bytes:
+def root_of(hashes: Iterable[bytes]) -> bytes:
     """Merkle tree hash over leaf hashes (RFC 6962, 2.1)."""
-    return fold(peaks(leaf_hashes))
+    row = list(hashes)
+    if not row or len(row) & (len(row) - 1):
+        return fold(peaks(row))
+    while len(row) > 1:  # a perfect tree, as every full tile is: level by level
+        row = [sha256(b"\x01" + left + right).digest() for left, right in zip(row[::2], row[1::2], strict=True)]
+    return row[0]
 
 
 # ---------------------------------------------------------------- which spans a proof is made of

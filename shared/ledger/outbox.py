@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from shared.audit import EventError, parse_event
+from shared.audit import EventError
 from shared.errors import IntegrityError
 from shared.ledger.ahead import ahead
 from shared.ledger.head import YEAR
+from shared.ledger.shapes import Shapes
 from shared.stores.interface import Entry, ObjectStore
 
 _SUFFIX = ".json"
+READ_AHEAD = 4  # a batch is full after a few journals of the usual size: what is read beyond it is read again
 
 
 class OutboxError(IntegrityError):
@@ -57,12 +59,13 @@ async def gather(journals: ObjectStore, year: str, *, most_journals: int, most_e
     waiting = (await settled(journals)).get(year, [])
     intents = list[str]()
     events: dict[str, bytes] = {}
+    shapes = Shapes()
     reads = (_read(journals, entry) for entry in waiting[:most_journals])
-    async with aclosing(ahead(reads)) as journals_read:
-        async for intent, texts in journals_read:
-            if texts is None:  # another appender has cleared it since the listing
+    async with aclosing(ahead(reads, at_once=READ_AHEAD)) as journals_read:
+        async for intent, data in journals_read:
+            if data is None:  # another appender has cleared it since the listing
                 continue
-            for event_id, text in texts:
+            for event_id, text in _events(intent, data, shapes):
                 if events.setdefault(event_id, text) != text:
                     message = f"journal {intent} has another event under the id {event_id}"
                     raise OutboxError(message)
@@ -82,13 +85,12 @@ def journal_name(intent: str) -> str:
     return intent + _SUFFIX
 
 
-async def _read(journals: ObjectStore, entry: Entry) -> tuple[str, list[tuple[str, bytes]] | None]:
-    intent = _intent(entry.name)
+async def _read(journals: ObjectStore, entry: Entry) -> tuple[str, bytes | None]:
     stored = await journals.read(entry.name)
-    return intent, None if stored is None else list(_events(intent, stored.data))
+    return _intent(entry.name), None if stored is None else stored.data
 
 
-def _events(intent: str, data: bytes) -> Iterator[tuple[str, bytes]]:
+def _events(intent: str, data: bytes, shapes: Shapes) -> Iterator[tuple[str, bytes]]:
     """(id, exact bytes) of each event of a settled journal. Raises OutboxError."""
     try:
         value = json.loads(data)
@@ -97,7 +99,7 @@ def _events(intent: str, data: bytes) -> Iterator[tuple[str, bytes]]:
             raise OutboxError(message)
         for text in value["events"]:
             event = text.encode()
-            event_id = parse_event(event)["id"]
+            event_id = shapes.event_id(event)
             if not event_id.startswith(f"{intent}/"):
                 message = f"journal {intent} holds an event of another intent"
                 raise OutboxError(message)

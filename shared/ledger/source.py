@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import stat
 from collections.abc import AsyncIterator
@@ -26,18 +25,18 @@ class Source(Protocol):
 
 
 class Folder:
-    """A log in a folder, as `download` writes it."""
+    """A log in a folder, as `download` writes it. Files are read at once: a thread for each costs more than it does."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     async def read(self, path: str) -> bytes | None:
         """Bytes of the file, None where there is none."""
-        return await asyncio.to_thread(self._read, self._folder / path)
+        return self._read(self._folder / path)
 
     async def numbered(self) -> AsyncIterator[str]:
         """Files in `checkpoints/`."""
-        for name in await asyncio.to_thread(self._names, self._folder / NUMBERED):
+        for name in self._names(self._folder / NUMBERED):
             yield NUMBERED + name
 
     @staticmethod
@@ -47,8 +46,14 @@ class Folder:
             opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
-        with os.fdopen(opened, "rb") as file:
-            return file.read(MOST_BYTES) if stat.S_ISREG(os.fstat(opened).st_mode) else None
+        with os.fdopen(opened, "rb", buffering=0) as file:
+            about = os.fstat(opened)
+            if not stat.S_ISREG(about.st_mode):
+                return None
+            data = file.read(min(about.st_size + 1, MOST_BYTES)) or b""  # not MOST_BYTES: so much memory costs time
+            while about.st_size < len(data) < MOST_BYTES and (more := file.read(MOST_BYTES - len(data))):
+                data += more
+            return data
 
     @staticmethod
     def _names(folder: Path) -> list[str]:

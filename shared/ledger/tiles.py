@@ -106,14 +106,15 @@ def leading_entries(data: bytes, most: int) -> tuple[list[bytes], int]:
 
     A sound bundle leaves none.
     """
-    entries, at = list[bytes](), 0
-    while at + 2 <= len(data) and len(entries) < most:
-        end = at + 2 + int.from_bytes(data[at : at + 2], "big")
-        if end > len(data):
+    entries, at, size = list[bytes](), 0, len(data)
+    while at + 2 <= size and len(entries) < most:
+        first = at + 2
+        end = first + (data[at] << 8 | data[at + 1])
+        if end > size:
             break
-        entries.append(data[at + 2 : end])
+        entries.append(data[first:end])
         at = end
-    return entries, len(data) - at
+    return entries, size - at
 
 
 def split_bundle(data: bytes, count: int) -> list[bytes]:

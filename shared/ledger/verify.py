@@ -12,11 +12,12 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from shared.audit import EventError, parse_event
+from shared.audit import EventError
 from shared.ledger.ahead import ahead
 from shared.ledger.checkpoint import Checkpoint, CheckpointError, Verifier, open_checkpoint, read_checkpoint
 from shared.ledger.event_ids import EventIds
-from shared.ledger.merkle import leaf_hash
+from shared.ledger.merkle import leaf_hashes
+from shared.ledger.shapes import Shapes
 from shared.ledger.source import CHECKPOINT, NUMBERED, Source
 from shared.ledger.tiles import (
     WIDTH,
@@ -142,6 +143,7 @@ class _Check:
 
     def __init__(self, source: Source, verifiers: Sequence[Verifier]) -> None:
         self.ids = EventIds()
+        self._shapes = Shapes()
         self._source = source
         self._verifiers = verifiers
         self._stated: Checkpoint | None = None
@@ -191,8 +193,7 @@ class _Check:
         pairs = (self._pair(number, width) for number, width in widths(self._size))
         async with aclosing(ahead(pairs)) as read:
             async for number, width, bundle, tile in read:
-                stored = self._level_zero(number, width, tile)
-                hashes = self._entries(number, width, bundle, stored)
+                hashes = self._entries(number, width, bundle, tile)
                 if hashes is None or self._edge is None:
                     self._edge = None
                     continue
@@ -218,40 +219,64 @@ class _Check:
             self._find(path, str(error))
             return None
 
-    def _entries(
-        self, number: int, width: int, data: bytes | None, stored: tuple[bytes, ...] | None
-    ) -> Sequence[bytes] | None:
+    def _entries(self, number: int, width: int, data: bytes | None, tile: bytes | None) -> Sequence[bytes] | None:
         """Steps 2 to 4 for one bundle. Return the tile's hashes, or the entries' own where there is no tile."""
         path = bundle_path(number, width)
+        entries, rest = leading_entries(data or b"", width + 1)
+        parses = not rest and len(entries) == width
+        hashes = leaf_hashes(entries)
+        if parses and tile == b"".join(hashes):
+            self._events(path, number * WIDTH, entries, hashes)
+            return hashes
+        stored = self._level_zero(number, width, tile)
         if data is None:
             self._find(path, "is missing")
             return stored
-        entries, rest = leading_entries(data, width + 1)
-        parses = not rest and len(entries) == width
-        hashes = [leaf_hash(entry) for entry in entries]
-        for at, (entry, digest) in enumerate(zip(entries[:width], hashes, strict=False)):
-            leaf = number * WIDTH + at
-            self._leaves += 1
-            if stored is not None and stored[at] != digest:
-                what = f"the entry's hash is not the one in {tile_path(0, number, width)}"
-                self._find(path, what, leaf=leaf, event=_event_id(entry))
-                if not parses:
-                    break  # after a changed length all others would only be other words for it
-            else:
-                self._event(path, leaf, entry, digest)
+        if stored is None:
+            self._events(path, number * WIDTH, entries[:width], hashes)
+        else:
+            self._one_by_one(number, entries[:width], hashes, stored, parses=parses)
         if not parses:
             self._find(path, f"does not parse as {width} entries")
         return stored or (hashes if parses else None)
 
-    def _event(self, path: str, leaf: int, entry: bytes, digest: bytes) -> None:
-        try:
-            event_id: str = parse_event(entry)["id"]
-        except EventError as error:
-            self._find(path, str(error), leaf=leaf, event=_event_id(entry))
+    def _one_by_one(
+        self, number: int, entries: Sequence[bytes], hashes: Sequence[bytes], stored: Sequence[bytes], *, parses: bool
+    ) -> None:
+        """Steps 3 and 4 where not all is as the tile says."""
+        path = bundle_path(number, len(stored))
+        for at, (entry, digest) in enumerate(zip(entries, hashes, strict=False)):
+            leaf = number * WIDTH + at
+            if stored[at] == digest:
+                self._events(path, leaf, [entry], [digest])
+                continue
+            self._leaves += 1
+            what = f"the entry's hash is not the one in {tile_path(0, number, len(stored))}"
+            self._find(path, what, leaf=leaf, event=_event_id(entry))
+            if not parses:
+                break  # after a changed length all others would only be other words for it
+
+    def _events(self, path: str, first: int, entries: Sequence[bytes], hashes: Sequence[bytes]) -> None:
+        """Step 4 for entries that are where they belong."""
+        said = self._shapes.event_ids(entries)
+        at = 0
+        while (at := self._follow(said, first, hashes, at)) < len(said):
+            self._leaves += 1
+            self._event(path, first + at, entries[at], said[at], hashes[at])
+            at += 1
+
+    def _follow(self, said: Sequence[str | EventError], first: int, hashes: Sequence[bytes], start: int) -> int:
+        end = self.ids.follow(said, first, hashes, start=start)
+        self._leaves += end - start
+        return end
+
+    def _event(self, path: str, leaf: int, entry: bytes, said: str | EventError, digest: bytes) -> None:
+        if isinstance(said, EventError):
+            self._find(path, str(said), leaf=leaf, event=_event_id(entry))
             return
-        earlier = self.ids.clash(event_id, leaf, digest)
+        earlier = self.ids.clash(said, leaf, digest)
         if earlier is not None:
-            self._find(path, f"leaf {earlier} holds another event under this id", leaf=leaf, event=event_id)
+            self._find(path, f"leaf {earlier} holds another event under this id", leaf=leaf, event=said)
 
     async def _compare(self, tile: Tile) -> None:
         """Step 5 for one tile."""

@@ -40,11 +40,10 @@ async def start_erasure(scope: Scope, rule: Rule, started: datetime, *, keys: Sc
     await queue.send(body, message_id=str(request))
 
 
-async def still_due(
-    document: RequestDocument, scope: Scope, policy: Policy, stores: Mapping[str, RecordStore], now: datetime
-) -> bool:
+async def still_due(document: RequestDocument, scope: Scope, policy: Policy, stores: Mapping[str, RecordStore]) -> bool:
     """Whether the period that an erasure by policy goes by is still over: it may have waited, and a user come back.
 
+    By the clock of the record's store, as the sweep that asked for it: a worker's may be ahead, or behind.
     True for a person's own request, and where the starting point is no field of the record, or cannot be read.
     """
     rule_id = document.identity_verified_by.removeprefix(RULE)
@@ -52,9 +51,11 @@ async def still_due(
     category, rule = next(found, (None, None)) if document.requested_by == POLICY else (None, None)
     if category is None or rule is None or not isinstance(rule.start, Field):
         return True
-    texts = await record_store(stores, category).values(category, scope, rule.start.field)
+    store = record_store(stores, category)
+    texts = await store.values(category, scope, rule.start.field)
     starts = []
     for text in texts:
         with suppress(ValueError):
             starts.append(parse_utc(text))
+    now = await store.now(category)
     return not starts or any(rule.period.after(start) <= now for start in starts)

@@ -125,10 +125,11 @@ class Closer:
         """The request's events, from the sealed logs; None while some are not there yet.
 
         The log is in the order of time but for what clocks differ, and for what a crash left in an outbox for long:
-        past the margin it is read on only while something is missing.
+        past the margin it is read on only while something is missing. One that was taken in when a year had just begun
+        may have been worked on where the old year was not over yet.
         """
         found: list[ReceiptEvent] = []
-        for year in range(document.accepted_at.year, now.year + 1):
+        for year in range((document.accepted_at - MARGIN).year, now.year + 1):
             start = document.log_from if year == document.accepted_at.year else 0
             async for index, event in entries(Live(ledger=self.ledger, year=str(year)), start=start):
                 if is_about(event, document.id):

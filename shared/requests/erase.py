@@ -98,9 +98,7 @@ class _Erasure(Attempt):
         await self.update(state=State.WORKING)
         await self.finish_earlier()
         tools = self.tools
-        if not self.document.work and not await still_due(
-            self.document, self.scope, tools.policy, tools.stores, tools.clock()
-        ):
+        if not self.document.work and not await still_due(self.document, self.scope, tools.policy, tools.stores):
             await self._finish(NOT_DUE, State.REJECTED)
             return
         if self.document.also is None or self.document.shared_addresses:
@@ -117,7 +115,8 @@ class _Erasure(Attempt):
         if self.scope.kind is not ScopeKind.HOME:
             for category in finding(self.tools.policy, self.scope.kind):
                 await self.erase(category, self.scope)
-        await self.register.note(self.document.id, self.scope, self.document.scopes(), self.tools.clock())
+        now = await self.tools.requests.objects.now()  # a worker's clock that is behind would date it before a backup
+        await self.register.note(self.document.id, self.scope, self.document.scopes(), now)
         again = {scope_id for kind, scope_id in self.document.besides if kind is ScopeKind.HOME}
         await self._finish(RESTORED_HOME if again & set(lived_in) else "")
 
@@ -223,7 +222,7 @@ class _Erasure(Attempt):
 
     async def _finish(self, reason: str = "", ends: State = State.NEEDS_ATTENTION) -> None:
         """Done; or, for the reason given or because of what stayed, it `ends` otherwise."""
-        now = self.tools.clock()
+        now = await self.tools.requests.objects.now()  # what is compared with the backups' times is no worker's clock
         policy = self.tools.policy
         reason = reason or await self._why_not_done()
         kinds = {scope.kind for scope in self.document.scopes()} | ({ScopeKind.HOME} if self.document.homes else set())
@@ -254,7 +253,7 @@ class _Erasure(Attempt):
             else:
                 log.error("ALARM request %s needs attention: %s", self.document.id, reason)
             data["reason"] = reason
-        event = await self.tools.requests.event(kind, self.document, now, data)
+        event = await self.tools.requests.event(kind, self.document, self.tools.clock(), data)
         blocked = [locator for locator, (_, why) in self.stay.items() if isinstance(why, Held | Blocked)]
         change["stayed_records"] = tuple(locator.text() for locator in blocked[:NAMED])
         change |= {"state": state, "reason": reason, "finished_at": now, "in_backups_until": until, "outbox": (event,)}

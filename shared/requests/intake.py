@@ -122,7 +122,8 @@ class Intake:
     async def _new(self, message: messages.Erase | messages.Restrict, digest: str) -> RequestDocument:
         now = self.clock()
         received = message.received_at or now
-        if isinstance(message, messages.Restrict) and message.until is not None and message.until <= now:
+        until = message.until if isinstance(message, messages.Restrict) else None
+        if until is not None and until <= await self.requests.objects.now():  # as holds end: by the store's clock
             raise messages.MessageError("retention.until: it is past already; give a later time, or leave it out")
         visit = message.visit if isinstance(message, messages.Erase) else None
         document = RequestDocument(
@@ -139,7 +140,7 @@ class Intake:
             subject=message.subject.model_dump(mode="json", exclude_none=True),
             visit=visit.model_dump(mode="json") if visit else None,
             decision_on_members=message.decision_on_members if isinstance(message, messages.Erase) else None,
-            until=message.until if isinstance(message, messages.Restrict) else None,
+            until=until,
         )
         data = {"received_at": utc_text(received), "due_at": utc_text(document.due_at)}
         event = await self.requests.event(audit.EventType.REQUEST_RECEIVED, document, now, data)

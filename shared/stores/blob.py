@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
+from urllib.request import getproxies
 
 from azure.core import MatchConditions
 from azure.core.exceptions import (
@@ -19,13 +20,18 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
 )
 from azure.core.pipeline.policies import AsyncRetryPolicy
+from azure.core.rest import HttpRequest
 from azure.storage.blob import LocationMode
 from azure.storage.blob.aio import ContainerClient
 
 from shared.errors import ChangedError, ExistsError, RefusedError, TransientError
+from shared.stores.blob_list import every
+from shared.stores.blob_pipeline import send, url_of
 from shared.stores.interface import Entry, Stored
 
 NO_CONTAINER = "ContainerNotFound"  # a fault of ours, not an object that is not there
+
+_META = "x-ms-meta-"
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,7 +50,15 @@ class _Retry(AsyncRetryPolicy[Any, Any]):
 
 def retry_policy() -> AsyncRetryPolicy[Any, Any]:
     """Five tries more on 408, 429 and 5xx and on lost connections, waiting as the service says, else up to 20 s."""
-    return _Retry(retry_total=5, retry_backoff_factor=0.4, retry_backoff_max=20)
+    return _Retry(retry_total=5, retry_status=5, retry_backoff_factor=0.4, retry_backoff_max=20)
+
+
+def client_options() -> dict[str, Any]:
+    """How a client of an account is built.
+
+    Without a proxy in the environment the transport need not look for one: it does so in two threads for each request.
+    """
+    return {"retry_policy": retry_policy(), "use_env_settings": bool(getproxies())}
 
 
 class Replies:
@@ -145,15 +159,18 @@ class BlobObjects:
     async def read(self, name: str) -> Stored | None:
         """Return the object, or None."""
         try:
-            answer = await self._container.get_blob_client(name).download_blob()
+            answer = await send(self._container, HttpRequest("GET", url_of(self._container, name)), expected=200)
         except ResourceNotFoundError as error:
             if code_of(error) == NO_CONTAINER:
                 raise
             return None
-        data = await answer.readall()
-        about = answer.properties
+        headers = answer.headers
         return Stored(
-            name=name, data=data, etag=about.etag, modified=about.last_modified, metadata=dict(about.metadata or {})
+            name=name,
+            data=answer.content,
+            etag=headers["ETag"],
+            modified=parsedate_to_datetime(headers["Last-Modified"]),
+            metadata={k[len(_META) :]: v for k, v in headers.items() if k.lower().startswith(_META)},
         )
 
     @translated
@@ -194,13 +211,11 @@ class BlobObjects:
     async def list(self, prefix: str = "") -> AsyncIterator[Entry]:
         """Yield the objects in the order of names."""
         try:
-            async for about in self._container.list_blobs(prefix, include=["metadata"]):
-                yield Entry(
-                    name=about.name,
-                    etag=quoted(about.etag),
-                    modified=about.last_modified,
-                    metadata=dict(about.metadata or {}),
-                )
+            async for found in every(self._container, prefix, include=["metadata"]):
+                for about in found.blobs:
+                    yield Entry(
+                        name=about.name, etag=quoted(about.etag), modified=about.last_modified, metadata=about.metadata
+                    )
         except AzureError as error:
             raise translate(error, self.where) from None
 

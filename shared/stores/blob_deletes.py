@@ -13,23 +13,20 @@ container has any; where the record comes from a journal, of which no listing to
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, ResourceNotFoundError
-from azure.storage.blob.aio import BlobServiceClient
+from azure.storage.blob.aio import BlobServiceClient, ContainerClient
 
 from shared.model import Record
+from shared.stores import blob_batch
 from shared.stores.blob import Replies, asked_to_wait, quoted, seconds_to_wait
+from shared.stores.blob_batch import ACCEPTED, MOST, Part, Wanted
 from shared.stores.blob_versions import Copies, Versions, Went
 from shared.stores.concurrency import bounded
 from shared.stores.interface import Answer, NoAnswer, Recoverable, There
-
-BATCH = 256
-ACCEPTED = 202  # what Delete Blob answers when it has deleted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,48 +45,35 @@ class Deletes:
             by_container.setdefault(record.locator.container, []).append(number)
         jobs = []
         for name, numbers in by_container.items():
-            copies = Copies(self.service, self.service.get_container_client(name))
-            parts = [numbers[n : n + BATCH] for n in range(0, len(numbers), BATCH)]
-            jobs += [self._batch(name, part, records, answers, copies) for part in parts]
+            container = self.service.get_container_client(name)
+            copies = Copies(self.service, container)
+            parts = [numbers[n : n + MOST] for n in range(0, len(numbers), MOST)]
+            jobs += [self._batch(container, part, records, answers, copies) for part in parts]
         await bounded(jobs, self.concurrency)
         return answers
 
     async def _batch(
         self,
-        container: str,
+        container: ContainerClient,
         numbers: Sequence[int],
         records: Sequence[Record],
         answers: list[Answer],
         copies: Copies,
     ) -> None:
         """Fill in the answers to one batch, once what the account keeps of its blobs is gone too, or cannot go."""
-        client = self.service.get_container_client(container)
-        wanted = [
-            {
-                "name": records[n].locator.key,
-                "etag": records[n].etag,
-                "match_condition": MatchConditions.IfNotModified,
-                "delete_snapshots": "include",
-            }
-            for n in numbers
-        ]
+        wanted = [Wanted(name=records[n].locator.key, etag=records[n].etag) for n in numbers]
         replied = Replies()
         try:
-            parts = await client.delete_blobs(
-                *wanted,
-                raise_on_any_failure=False,
-                raw_request_hook=_plain_boundary,
-                raw_response_hook=replied,
-                timeout=60,
-            )
-            replies = [part async for part in parts]
+            parts = await blob_batch.delete(container, wanted, raw_response_hook=replied)
         except AzureError as error:
             for n in numbers:
                 answers[n] = NoAnswer(retry_after=asked_to_wait(error))
             return
         went: dict[int, Went] = {}
-        for n, reply in zip(numbers, replies, strict=True):
-            answer = await _answer(client.get_blob_client(records[n].locator.key), records[n].etag, reply)
+        for n, reply in zip(numbers, parts, strict=True):
+            if reply is None:
+                continue
+            answer = await _answer(container, records[n], reply)
             match answer:
                 case "deleted" | "missing":
                     went[n] = "kept" if _keeps(reply) else answer
@@ -97,7 +81,7 @@ class Deletes:
                     answers[n] = "replaced"
                 case _:
                     answers[n] = answer
-        for n, answer in (await self._account_for(container, went, records, copies)).items():
+        for n, answer in (await self._account_for(container.container_name, went, records, copies)).items():
             answers[n] = answer
 
     async def _account_for(
@@ -134,9 +118,9 @@ async def look(blob: Any, etag: str) -> There | NoAnswer:
     return "same" if quoted(about.etag) == etag else "another"
 
 
-async def _answer(blob: Any, etag: str, reply: Any) -> Answer:
-    code = str(reply.headers.get("x-ms-error-code") or "")
-    match reply.status_code:
+async def _answer(container: ContainerClient, record: Record, reply: Part) -> Answer:
+    code = reply.headers.get("x-ms-error-code", "")
+    match reply.status:
         case 202:
             return "deleted"
         case 404 if code == "BlobNotFound":
@@ -148,7 +132,7 @@ async def _answer(blob: Any, etag: str, reply: Any) -> Answer:
         case 409 if "Immutab" in code:
             return "immutability"
         case 404 | 412:  # 404 may be the container's
-            return await _other_version(blob, etag)
+            return await _other_version(container.get_blob_client(record.locator.key), record.etag)
         case _:
             return NoAnswer(retry_after=seconds_to_wait(reply.headers))
 
@@ -171,17 +155,6 @@ async def _erase(copies: Copies, record: Record, went: Went) -> Answer:
         return NoAnswer(retry_after=asked_to_wait(error))
 
 
-def _keeps(reply: Any) -> bool:
+def _keeps(reply: Part) -> bool:
     """Whether a blob was deleted and can be restored: soft delete keeps it. "true" is a deletion for good."""
-    return bool(reply.status_code == ACCEPTED and reply.headers.get("x-ms-delete-type-permanent") == "false")
-
-
-def _plain_boundary(request: Any) -> None:
-    """Give the batch a boundary without `=`: the SDK leaves it unquoted, which Azurite refuses with 400."""
-    http = request.http_request
-    found = re.search(r"boundary=(\S+)", http.headers.get("Content-Type", ""))
-    if found and "=" in found[1]:
-        plain = "batch_" + found[1].strip("=")
-        http.headers["Content-Type"] = f"multipart/mixed; boundary={plain}"
-        http.data = http.data.replace(found[1].encode(), plain.encode())
-        http.headers["Content-Length"] = str(len(http.data))
+    return reply.status == ACCEPTED and reply.headers.get("x-ms-delete-type-permanent") == "false"

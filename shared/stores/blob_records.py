@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from azure.core.exceptions import AzureError
-from azure.storage.blob import BlobProperties
 from azure.storage.blob.aio import BlobServiceClient
 
 from shared.errors import PermanentError
@@ -23,14 +23,16 @@ from shared.policy import Category
 from shared.policy_terms import BlobStore, Line, Name, NameOrStored, NamePart, Rule
 from shared.stores.blob import quoted, service_clock, translate
 from shared.stores.blob_deletes import Deletes, look
+from shared.stores.blob_list import Listed
 from shared.stores.blob_versions import Versions
 from shared.stores.concurrency import bounded
 from shared.stores.interface import Answer, Division, NoAnswer, Page, Slice, There
 from shared.stores.line_logs import LineLogs
 from shared.stores.reading import judged_by, last, whose
-from shared.stores.walker import OUTSIDE, Walk
+from shared.stores.walker import OUTSIDE, Listing, Walk
 
 LATE_NAME = "named later than stored"
+_NAMED = (Name, NameOrStored)
 CLOCKS_AHEAD = timedelta(hours=1)  # a blob that is named so much later than it is stored still goes in time
 
 
@@ -80,12 +82,11 @@ class BlobRecords:
                 yield page
             return
         walk = Walk(
-            container=self.service.get_container_client(category.store.container),
+            listing=self._listing(category),
             layout=_store(category).layout,
             now=now,
             known={finder.field: scope.id},
             ahead=self.concurrency,
-            fetch=self.versions.fetch,
         )
         try:
             leaves, strange = await walk.leaves()
@@ -133,16 +134,18 @@ class BlobRecords:
     def _logs(self) -> LineLogs:
         return LineLogs(service=self.service, account=self.account, concurrency=self.concurrency, finders=self.lines)
 
+    def _listing(self, category: Category) -> Listing:
+        return partial(self.versions.page, self.service.get_container_client(category.store.container))
+
     def _walk(self, category: Category, rule: Rule, *, now: datetime) -> Walk:
-        time = rule.start.field if isinstance(rule.start, Name | NameOrStored) else None
+        time = rule.start.field if isinstance(rule.start, _NAMED) else None
         return Walk(
-            container=self.service.get_container_client(category.store.container),
+            listing=self._listing(category),
             layout=_store(category).layout,
             now=now,
             time=time,
             cutoff=rule.period.latest_start(now) + CLOCKS_AHEAD if time else None,
             ahead=self.concurrency,
-            fetch=self.versions.fetch,
         )
 
     async def _pages(
@@ -166,7 +169,7 @@ class BlobRecords:
 
     def _record(
         self,
-        blob: BlobProperties,
+        blob: Listed,
         category: Category,
         rule: Rule | None,
         strange: Counter[str],
@@ -177,11 +180,11 @@ class BlobRecords:
         if parts is None:
             strange[OUTSIDE] += 1
             return None
-        if any(parts.fields[name] != value for name, value in known.items()):
+        if known and any(parts.fields[name] != value for name, value in known.items()):
             return (
                 None  # somebody else's: a prefix does not tell them apart by the last level, or by an id with a slash
             )
-        if rule and isinstance(rule.start, Name | NameOrStored) and parts.times[rule.start.field] > blob.creation_time:
+        if rule and isinstance(rule.start, _NAMED) and parts.times[rule.start.field] > blob.creation_time:
             strange[LATE_NAME] += 1
         term = last(judged_by(category, rule), lambda each: _start(blob, parts, each))
         scope, names = whose(category, lambda it: parts.fields[it.field] if isinstance(it, NamePart) else None)
@@ -203,10 +206,10 @@ class BlobRecords:
         return await look(self.service.get_blob_client(record.locator.container, record.locator.key), record.etag)
 
 
-def _start(blob: BlobProperties, parts: Parts, rule: Rule) -> datetime:
+def _start(blob: Listed, parts: Parts, rule: Rule) -> datetime:
     """The time in the name, unless the blob was stored before it."""
     stored: datetime = blob.creation_time
-    return min(parts.times[rule.start.field], stored) if isinstance(rule.start, Name | NameOrStored) else stored
+    return min(parts.times[rule.start.field], stored) if isinstance(rule.start, _NAMED) else stored
 
 
 def _store(category: Category) -> BlobStore:

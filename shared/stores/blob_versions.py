@@ -18,14 +18,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
-from azure.storage.blob import BlobProperties
 from azure.storage.blob.aio import BlobClient, BlobServiceClient, ContainerClient
 
 from shared.errors import TransientError
 from shared.stores.blob import quoted, service_clock
+from shared.stores.blob_list import Listed, ListedPage, every, page
 from shared.stores.interface import Recoverable
-from shared.stores.walker import fetch
 
+PAGE = 1_000  # blobs in a page of a flat listing: a unit of work, so that memory does not grow with what has expired
 LONGEST_KEPT = 365  # days: the longest retention that the service allows for soft delete
 _REFUSED = (400, 403, 409)  # it can be asked again and again: the account does not allow it, or this copy is immutable
 _NO_PERMISSION = 403
@@ -44,22 +44,23 @@ class Versions:
     seen: set[str] = field(default_factory=set)
     none: set[str] = field(default_factory=set)
 
-    async def fetch(
-        self, container: ContainerClient, prefix: str, token: str | None
-    ) -> tuple[list[BlobProperties], str | None]:
+    async def page(
+        self, container: ContainerClient, prefix: str, marker: str | None = None, *, delimiter: str = ""
+    ) -> ListedPage:
         """A page of the blobs as they are now; looks for versions in the same request. Raises AzureError."""
         name = container.container_name
-        options = {} if name in self.none else {"include": ["versions"]}
+        include = () if name in self.none or delimiter else ("versions",)
         try:
-            listed, following = await fetch(container, prefix, token, **options)
+            most = None if delimiter else PAGE
+            found = await page(container, prefix, marker, include=include, delimiter=delimiter, most=most)
         except HttpResponseError as error:
-            if not options or not _cannot(error):
+            if not include or not _cannot(error):
                 raise
             self.none.add(name)
-            return await self.fetch(container, prefix, token)
-        if any(each.version_id for each in listed):
+            return await self.page(container, prefix, marker)
+        if any(each.version_id for each in found.blobs):
             self.seen.add(name)
-        return [each for each in listed if _is_current(each)], following
+        return found._replace(blobs=[each for each in found.blobs if _is_current(each)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,15 +133,16 @@ class Copies:
 
     # ------------------------------------------------------------
 
-    async def _listed(self, name: str) -> list[BlobProperties]:
+    async def _listed(self, name: str) -> list[Listed]:
         """Everything under exactly this name, from old to new."""
-        found = []
+        found: list[Listed] = []
         include = ["versions", "snapshots", "deleted"] if self._versions else ["snapshots"]
         try:
-            async for each in self._container.list_blobs(name_starts_with=name, include=include, results_per_page=100):
-                if each.name != name:  # the name itself sorts before all that it begins
-                    break
-                found.append(each)
+            async for part in every(self._container, name, include=include, most=100):
+                for each in part.blobs:
+                    if each.name != name:  # the name itself sorts before all that it begins
+                        return found
+                    found.append(each)
         except HttpResponseError as error:
             if not self._versions or not _cannot(error):
                 raise
@@ -204,7 +206,7 @@ class Copies:
         return datetime.now(UTC) + self._ahead
 
 
-def _chosen(listed: Sequence[BlobProperties], etag: str, went: Went) -> list[_Copy]:
+def _chosen(listed: Sequence[Listed], etag: str, went: Went) -> list[_Copy]:
     """The copies to erase, the record's own version last. A missing blob without that version has only newer ones.
 
     Of one that was deleted just now all are older, should the service have given its last version another ETag.
@@ -220,7 +222,7 @@ def _chosen(listed: Sequence[BlobProperties], etag: str, went: Went) -> list[_Co
     return [_copy(each) for each in (*snapshots, *versions)]
 
 
-def _behind(listed: Sequence[BlobProperties], etag: str, version: str | None) -> tuple[list[_Copy], list[_Copy]]:
+def _behind(listed: Sequence[Listed], etag: str, version: str | None) -> tuple[list[_Copy], list[_Copy]]:
     """The copies no newer than the version `etag` or before `version`, the last one last; and the unsure snapshots.
 
     A version's id is when it was written, a snapshot's when it was taken: both sort by time, in one order.
@@ -239,11 +241,11 @@ def _cannot(error: HttpResponseError) -> bool:
     return error.status_code in _REFUSED and error.status_code != _NO_PERMISSION
 
 
-def _is_current(blob: BlobProperties) -> bool:
+def _is_current(blob: Listed) -> bool:
     return bool(blob.is_current_version or not (blob.version_id or blob.snapshot or blob.deleted))
 
 
-def _copy(blob: BlobProperties) -> _Copy:
+def _copy(blob: Listed) -> _Copy:
     days = (blob.remaining_retention_days or 0) if blob.deleted else None
     if blob.version_id:
         return _Copy(kind="version", moment=blob.version_id, days=days)

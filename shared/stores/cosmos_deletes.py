@@ -1,9 +1,10 @@
 """Deleting in Cosmos DB: each item on condition of its ETag, or leaving a shared item likewise.
 
 Items of one partition go in transactional batches of up to 100: one refusal undoes a batch (424 for the others), so the
-refused item is taken out and the rest is sent again; several batches at once. A single item goes as a batch too: there
-its id stands in the body; in a URL the client would make the container's own address of an id of two dots. An error
-that proves nothing of the item is NoAnswer.
+refused item is taken out, one query finds the others that would be refused, and the rest is sent again; several batches
+at once. A single item goes as a batch too: there its id stands in the body; in a URL the client would make the
+container's own address of an id of two dots. An error that proves nothing of an item is NoAnswer; where the service is
+busy, so is what fell with it: to go on at once would make it busier.
 """
 
 from __future__ import annotations
@@ -58,14 +59,21 @@ class CosmosDeletes:
         left = list(numbers)
         where = records[left[0]].locator
         container = self.database.get_container_client(where.container)
+        once = True
         while left:
             operations = [("delete", (records[n].locator.key,), {"if_match_etag": records[n].etag}) for n in left]
             replied = Replies()
             try:
                 await container.execute_item_batch(operations, partition_key=where.partition, raw_response_hook=replied)
             except exceptions.CosmosBatchOperationError as error:
-                refused = left.pop(error.error_index)
-                answers[refused] = _said(int(error.status_code or 0), replied)
+                once = once and replied.count == 1
+                said = _said(int(error.status_code or 0), once=once)
+                if isinstance(said, NoAnswer):
+                    for number in left:
+                        answers[number] = NoAnswer(retry_after=asked_to_wait(error))
+                    return
+                answers[left.pop(error.error_index)] = said
+                left = await self._not_refused(left, records, answers, once=once)
             except AzureError as error:
                 for number in left:
                     answers[number] = NoAnswer(retry_after=asked_to_wait(error))
@@ -74,6 +82,37 @@ class CosmosDeletes:
                 for number in left:
                     answers[number] = "deleted"
                 return
+
+    async def _not_refused(
+        self, numbers: Sequence[int], records: Sequence[Record], answers: list[Answer], *, once: bool
+    ) -> list[int]:
+        """Of a partition's items those that are there as listed; the others' answers are filled in.
+
+        Else each would cost a batch of its own, of which any may get no answer: where all are gone, as after a crash,
+        that came to no end while the service was busy.
+        """
+        if not numbers:
+            return []
+        where = records[numbers[0]].locator
+        found = self.database.get_container_client(where.container).query_items(
+            "SELECT c.id, c._etag FROM c WHERE ARRAY_CONTAINS(@ids, c.id)",
+            parameters=[{"name": "@ids", "value": [records[n].locator.key for n in numbers]}],
+            partition_key=where.partition,
+        )
+        try:
+            there = {item["id"]: item["_etag"] async for item in found}
+        except AzureError as error:
+            for number in numbers:
+                answers[number] = NoAnswer(retry_after=asked_to_wait(error))
+            return []
+        left = []
+        for number in numbers:
+            etag = there.get(records[number].locator.key)
+            if etag == records[number].etag:
+                left.append(number)
+            else:
+                answers[number] = _said(HTTPStatus.PRECONDITION_FAILED if etag else HTTPStatus.NOT_FOUND, once=once)
+        return left
 
     async def _leave(self, number: int, record: Record, leaver: Scope | None, answers: list[Answer]) -> None:
         """Take the person out of every list property that names them, on condition of the ETag.
@@ -101,8 +140,11 @@ class CosmosDeletes:
             operation = ("patch", (where.key, changes), {"if_match_etag": record.etag})
             await container.execute_item_batch([operation], partition_key=where.partition, raw_response_hook=replied)
         except exceptions.CosmosBatchOperationError as error:
-            said = _said(int(error.status_code or 0), replied)
-            answers[number] = NoAnswer() if said == "replaced" else said  # the next try sees whether they have left
+            said = _said(int(error.status_code or 0), once=replied.count == 1)
+            proves_nothing = said == "replaced" or isinstance(
+                said, NoAnswer
+            )  # the next try sees whether they have left
+            answers[number] = NoAnswer(retry_after=asked_to_wait(error)) if proves_nothing else said
         except AzureError as error:
             answers[number] = NoAnswer(retry_after=asked_to_wait(error))
         else:
@@ -137,12 +179,15 @@ def _naming(item: Mapping[str, Any], leaver: Scope) -> dict[str, list[Any]]:
     return {name: value for name, value in item.items() if isinstance(value, list) and leaver.id in value}
 
 
-def _said(status: int, replied: Replies) -> Answer:
-    """What the status of one operation in a batch says. A missing container is no such status: it fails the batch."""
+def _said(status: int, *, once: bool) -> Answer:
+    """What the status of one operation in a batch says, that the client asked for `once`, or more often.
+
+    A missing container is no such status: it fails the batch.
+    """
     match status:
         case HTTPStatus.NOT_FOUND:
             return "missing"
         case HTTPStatus.PRECONDITION_FAILED:
-            return "changed" if replied.count == 1 else "replaced"
+            return "changed" if once else "replaced"
         case _:
             return NoAnswer()

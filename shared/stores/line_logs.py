@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
@@ -32,6 +33,7 @@ from shared.model import Action, Locator, Record, Scope
 from shared.policy import Category
 from shared.policy_terms import BlobStore, Line
 from shared.stores.blob import asked_to_wait, code_of, quoted, translate
+from shared.stores.blob_list import page
 from shared.stores.blob_versions import Copies
 from shared.stores.concurrency import bounded
 from shared.stores.interface import Answer, NoAnswer, Page, There
@@ -84,7 +86,7 @@ class LineLogs:
         asked = _Asked(category=category, store=store, finder=self._finder(category.id), visit=visit, now=now)
         [time] = store.layout.times
         walk = Walk(
-            container=self.service.get_container_client(store.container),
+            listing=partial(page, self.service.get_container_client(store.container)),
             layout=store.layout,
             now=now,
             time=time,
@@ -94,7 +96,7 @@ class LineLogs:
         )
         try:
             leaves, strange = await walk.leaves()
-            listed = {blob.name: blob.size async for page in walk.pages(leaves) for blob in page}
+            listed = {blob.name: blob.size async for blobs in walk.pages(leaves) for blob in blobs}
         except AzureError as error:
             raise translate(error) from None
         strange[OUTSIDE] += sum(store.layout.match(name) is None for name in listed)

@@ -16,6 +16,8 @@ FAR_AHEAD = "starting point is more than ten years ahead"
 YEARS_AHEAD = 10  # courses and contracts may end years from now; beyond this it is a mistake, and nothing would go
 
 Told = Partition | FieldIs | NamePart
+_TELLING = (Partition, FieldIs, NamePart)
+_BY_PARTITION = Partition(by="partition")
 
 
 def whose(category: Category, tells: Callable[[Told], object]) -> tuple[Scope | None, tuple[Scope, ...]]:
@@ -23,9 +25,9 @@ def whose(category: Category, tells: Callable[[Told], object]) -> tuple[Scope | 
 
     `tells` gives what the record says where a finder would look. What is no text, or empty, names nobody.
     """
-    found = {k: _scope(k, tells(finder)) for k, finder in category.find.items() if isinstance(finder, Told)}
+    found = {k: _scope(k, tells(finder)) for k, finder in category.find.items() if isinstance(finder, _TELLING)}
     if category.partition_names:
-        found[category.partition_names] = _scope(category.partition_names, tells(Partition(by="partition")))
+        found[category.partition_names] = _scope(category.partition_names, tells(_BY_PARTITION))
     owner = found.pop(category.belongs_to, None) if category.belongs_to else None
     return owner, tuple(scope for scope in found.values() if scope is not None)
 
@@ -53,12 +55,14 @@ class Term:
 
 def last(rules: Iterable[Rule], start_of: Callable[[Rule], datetime | None]) -> Term | None:
     """Of the rules under which a record has a starting point the one that is over last; None where it has none."""
-    terms = [
-        Term(rule=rule.id, start=start, due=rule.period.after(start))
-        for rule in rules
-        if (start := start_of(rule)) is not None
-    ]
-    return max(terms, key=lambda term: term.due, default=None)
+    found: Term | None = None
+    for rule in rules:
+        start = start_of(rule)
+        if start is not None:
+            due = rule.period.after(start)
+            if found is None or due > found.due:
+                found = Term(rule=rule.id, start=start, due=due)
+    return found
 
 
 def judged_by(category: Category, rule: Rule | None) -> tuple[Rule, ...]:

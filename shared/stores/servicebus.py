@@ -7,6 +7,7 @@ people may send only: they are told so, and the platform's own metric counts for
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Literal
 
 from azure.core.exceptions import AzureError
@@ -16,7 +17,8 @@ from azure.servicebus.exceptions import ServiceBusAuthorizationError
 
 from shared.errors import TransientError
 
-SECONDS = 30
+SECONDS = 30  # that one call may take: the client itself waits without end where a connection was lost silently
+CLOSING_SECONDS = 5
 
 
 async def dead_letters(
@@ -36,15 +38,22 @@ async def dead_letters(
 
 
 class BusSender:
-    """Sends to one queue or topic. A sender that failed is opened anew by the next send."""
+    """Sends to one queue or topic. A sender that failed, or got no answer in time, is opened anew by the next send."""
 
     def __init__(
-        self, client: ServiceBusClient, *, queue: str = "", topic: str = "", content_type: str = "application/json"
+        self,
+        client: ServiceBusClient,
+        *,
+        queue: str = "",
+        topic: str = "",
+        content_type: str = "application/json",
+        seconds: float = SECONDS,
     ) -> None:
         self._client = client
         self._queue = queue
         self._topic = topic
         self._content_type = content_type
+        self._seconds = seconds
         self._sender: ServiceBusSender | None = None
         self._lock = asyncio.Lock()
 
@@ -52,7 +61,7 @@ class BusSender:
         """Send one message durably. Raises TransientError."""
         message = ServiceBusMessage(body, message_id=message_id, session_id=session_id, content_type=self._content_type)
         try:
-            async with self._lock:  # the SDK's sender takes one send at a time
+            async with self._lock, asyncio.timeout(self._seconds):  # the SDK's sender takes one send at a time
                 if self._sender is None:
                     self._sender = (
                         self._client.get_queue_sender(self._queue)
@@ -65,7 +74,9 @@ class BusSender:
             raise TransientError(f"Service Bus: {type(error).__name__}") from None
 
     async def close(self) -> None:
-        """Close the sender, if there is one."""
+        """Close the sender, if there is one: where nobody answers to that either, it is left alone."""
         sender, self._sender = self._sender, None
         if sender is not None:
-            await sender.close()
+            with suppress(AzureError, OSError):  # a TimeoutError is an OSError
+                async with asyncio.timeout(CLOSING_SECONDS):
+                    await sender.close()

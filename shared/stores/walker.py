@@ -8,36 +8,24 @@ entered: its names cannot be trusted. Names outside the layout are counted, neve
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
-
-from azure.storage.blob import BlobProperties
-from azure.storage.blob.aio import BlobPrefix, ContainerClient
+from typing import Protocol
 
 from shared.layout import Layout
+from shared.stores.blob_list import Listed, ListedPage
 from shared.stores.concurrency import bounded
 
 OUTSIDE = "outside the layout"
 
 
-async def fetch(
-    container: ContainerClient, prefix: str, token: str | None, **options: Any
-) -> tuple[list[BlobProperties], str | None]:
-    """One page of a flat listing, and the token of the next, None: it was the last. Raises AzureError.
+class Listing(Protocol):
+    """One page of a container's blobs, as `blob_list.page` gives it."""
 
-    `options` are the SDK's, such as `include`.
-    """
-    pages = container.list_blobs(name_starts_with=prefix, **options).by_page(continuation_token=token)
-    async for page in pages:
-        blobs = [blob async for blob in page]
-        return blobs, pages.continuation_token or None  # type: ignore[attr-defined]
-    return [], None
-
-
-Fetch = Callable[[ContainerClient, str, str | None], Awaitable[tuple[list[BlobProperties], str | None]]]
+    async def __call__(self, prefix: str, marker: str | None = None, *, delimiter: str = "") -> ListedPage:
+        """List one page of what begins with `prefix`; with a delimiter, level by level. Raises AzureError."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +33,10 @@ class Walk:
     """One walk over a container.
 
     With `time` (a time placeholder) and `cutoff`, prefixes wholly after the cutoff are left out, and with `since` those
-    wholly before it. `known` gives plain placeholders' values, and leaves out every other value. `fetch` lists a page.
+    wholly before it. `known` gives plain placeholders' values, and leaves out every other value.
     """
 
-    container: ContainerClient
+    listing: Listing
     layout: Layout
     now: datetime
     time: str | None = None
@@ -56,7 +44,6 @@ class Walk:
     since: datetime | None = None
     known: Mapping[str, str] = field(default_factory=dict)
     ahead: int = 8
-    fetch: Fetch = fetch
 
     async def leaves(self) -> tuple[list[str], Counter[str]]:
         """The prefixes to list flat, in the order of names, and what was strange on the way."""
@@ -70,43 +57,50 @@ class Walk:
             edge = [child for children in listed for child in children if self._wanted(child)]
         return sorted(found), strange
 
-    async def pages(self, prefixes: Sequence[str], *, after: str = "") -> AsyncIterator[list[BlobProperties]]:
-        """List the prefixes flat, page by page, names after `after` only; first pages are fetched ahead."""
+    async def pages(self, prefixes: Sequence[str], *, after: str = "") -> AsyncIterator[list[Listed]]:
+        """List the prefixes flat, page by page, names after `after` only.
+
+        First pages are fetched ahead, and the next one of a prefix while its page is worked on; none is kept longer.
+        """
         left = [p for p in prefixes if p > after or after.startswith(p)]
-        first = [asyncio.ensure_future(self._page(prefix)) for prefix in left[: self.ahead]]
+        first = deque(asyncio.ensure_future(self.listing(prefix)) for prefix in left[: self.ahead])
+        following: asyncio.Future[ListedPage] | None = None
         try:
             for number, prefix in enumerate(left):
-                blobs, token = await first[number]
+                found = await first[0]
+                first.popleft()
                 if number + self.ahead < len(left):
-                    first.append(asyncio.ensure_future(self._page(left[number + self.ahead])))
-                yield [b for b in blobs if b.name > after]
-                while token:
-                    blobs, token = await self._page(prefix, token)
-                    yield [b for b in blobs if b.name > after]
+                    first.append(asyncio.ensure_future(self.listing(left[number + self.ahead])))
+                while found.marker:  # the next page comes while this one is worked on
+                    following = asyncio.ensure_future(self.listing(prefix, found.marker))
+                    yield [b for b in found.blobs if b.name > after]
+                    found = await following
+                yield [b for b in found.blobs if b.name > after]
         finally:
-            for task in first:
+            tasks = [*first, following] if following else [*first]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*first, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def may_hold(self, name: str) -> bool:
         """Whether a full name is of the layout, and within the walk's bounds."""
         segments = tuple(name.split("/"))
         return len(segments) == len(self.layout.levels) and self._wanted(segments)
 
-    async def _page(self, prefix: str, token: str | None = None) -> tuple[list[BlobProperties], str | None]:
-        return await self.fetch(self.container, prefix, token)
-
     async def _children(self, segments: tuple[str, ...], strange: Counter[str]) -> list[tuple[str, ...]]:
         level = self.layout.levels[len(segments)]
         if all(t.text or (t.field in self.known and not t.unit) for t in level.tokens):
             return [(*segments, "".join(t.text or self.known[t.field] for t in level.tokens))]
-        children = []
-        async for item in self.container.walk_blobs(name_starts_with=_prefix(segments), delimiter="/"):
-            child = (*segments, item.name.removeprefix(_prefix(segments)).removesuffix("/"))
-            if isinstance(item, BlobPrefix) and self.layout.below(child) is not None:
-                children.append(child)
-            else:
-                strange[OUTSIDE] += 1
+        children: list[tuple[str, ...]] = []
+        marker: str | None = ""
+        while marker is not None:
+            found = await self.listing(_prefix(segments), marker, delimiter="/")
+            under = [(*segments, p.removeprefix(_prefix(segments)).removesuffix("/")) for p in found.prefixes]
+            ours = [child for child in under if self.layout.below(child) is not None]
+            if astray := len(found.blobs) + len(under) - len(ours):
+                strange[OUTSIDE] += astray
+            children += ours
+            marker = found.marker
         return children
 
     def _wanted(self, segments: tuple[str, ...]) -> bool:

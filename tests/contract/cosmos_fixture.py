@@ -1,8 +1,14 @@
 """Fixtures of the Cosmos DB contract suite: a server, a fresh database per test, and one way to call either SDK.
 
-By default the local server is started as a child process. With COSMOS_ENDPOINT and COSMOS_KEY the suite runs against another
-endpoint (Azure, or Microsoft's emulator); the tests that need the local server itself, its levers or its refusals, are
-then not collected.
+By default the local server is started as a child process. With COSMOS_ENDPOINT and COSMOS_KEY the suite runs against
+another endpoint (Azure, or Microsoft's emulator):
+
+    COSMOS_ENDPOINT=https://NAME.documents.azure.com/ COSMOS_KEY=... python -m pytest tests/contract -k cosmos_server
+
+It needs an account that its key may make databases in. Each test makes a database of its own with a name that is used once,
+and deletes it; what else is in the account is not looked at. What asks for `server` or `start_server` is then left out,
+because it needs the local server itself: its levers (clock, faults), its kills, its number of ranges, and its
+refusals (501), where Azure answers. Without settings nothing is left out.
 """
 
 import base64
@@ -32,15 +38,19 @@ from local.cosmos import EMULATOR_KEY
 ROOT = Path(__file__).parents[2]
 ENDPOINT = os.environ.get("COSMOS_ENDPOINT")
 KEY = os.environ.get("COSMOS_KEY", EMULATOR_KEY)
+SECONDS_ELSEWHERE = 600  # a database and a container take Azure a while, and a small one throttles
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what needs the local server when the suite runs against another endpoint."""
     if ENDPOINT is None:
         return
-    local = [item for item in items if {"server", "start_server"} & set(getattr(item, "fixturenames", ()))]
-    config.hook.pytest_deselected(items=local)
+    ours = [item for item in items if item.path.name.startswith("test_cosmos_server")]
+    local = {item for item in ours if {"server", "start_server"} & set(getattr(item, "fixturenames", ()))}
+    config.hook.pytest_deselected(items=[*local])
     items[:] = [item for item in items if item not in local]
+    for item in ours:
+        item.add_marker(pytest.mark.timeout(SECONDS_ELSEWHERE))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +63,42 @@ class Answer:
 
 
 @dataclass(kw_only=True)
-class Server:
+class Wire:
+    """Plain HTTP to an account, for what the SDK does not send or show."""
+
+    url: str = ""
+
+    def send(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
+        """One plain HTTP request."""
+        data = None if body is None else json.dumps(body).encode()
+        more = {"x-ms-version": "2020-07-15", **(headers or {})}
+        request = urllib.request.Request(self.url + path, data=data, method=method, headers=more)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                text = answer.read()
+                return Answer(status=answer.status, headers=dict(answer.headers), body=json.loads(text or "null"))
+        except urllib.error.HTTPError as error:
+            with error:
+                return Answer(status=error.code, headers=dict(error.headers), body=json.loads(error.read() or "null"))
+
+    def send_signed(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
+        """One plain HTTP request with the account's signature."""
+        date = formatdate(usegmt=True)
+        parts = path.split("/")
+        is_feed = len(parts) % 2 == 1
+        kind, link = (parts[-1], "/".join(parts[:-1])) if is_feed else (parts[-2], path)
+        text = f"{method.lower()}\n{kind}\n{link}\n{date.lower()}\n\n"
+        signature = base64.b64encode(hmac.digest(base64.b64decode(KEY), text.encode(), hashlib.sha256)).decode()
+        token = urllib.request.quote(f"type=master&ver=1.0&sig={signature}", safe="")
+        return self.send(method, path, body, {"x-ms-date": date, "authorization": token, **(headers or {})})
+
+
+@dataclass(kw_only=True)
+class Server(Wire):
     """A local server process on a free port."""
 
     data: Path
     ranges: int = 2
-    url: str = ""
     process: subprocess.Popen[str] = field(init=False)
 
     def start(self) -> None:
@@ -76,29 +116,6 @@ class Server:
         assert self.process.stdout is not None
         self.process.stdout.close()
         return code
-
-    def send(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
-        """One plain HTTP request."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data=data, method=method, headers=headers or {})
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                text = answer.read()
-                return Answer(status=answer.status, headers=dict(answer.headers), body=json.loads(text or "null"))
-        except urllib.error.HTTPError as error:
-            with error:
-                return Answer(status=error.code, headers=dict(error.headers), body=json.loads(error.read() or "null"))
-
-    def send_signed(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
-        """One plain HTTP request with the account's signature."""
-        date = formatdate(usegmt=True)
-        parts = path.split("/")
-        is_feed = len(parts) % 2 == 1
-        kind, link = (parts[-1], "/".join(parts[:-1])) if is_feed else (parts[-2], path)
-        text = f"{method.lower()}\n{kind}\n{link}\n{date.lower()}\n\n"
-        signature = base64.b64encode(hmac.digest(base64.b64decode(KEY), text.encode(), hashlib.sha256)).decode()
-        token = urllib.request.quote(f"type=master&ver=1.0&sig={signature}", safe="")
-        return self.send(method, path, body, {"x-ms-date": date, "authorization": token, **(headers or {})})
 
     def fault(self, **order: Any) -> None:
         assert self.send("POST", "_local/faults", order).status == 200
@@ -147,6 +164,12 @@ def start_server(tmp_path: Path) -> Iterator[Any]:
 def endpoint(request: pytest.FixtureRequest) -> str:
     """The address to test."""
     return ENDPOINT or request.getfixturevalue("_shared_server").url
+
+
+@pytest.fixture
+def wire(endpoint: str) -> Wire:
+    """Plain HTTP to the address to test."""
+    return Wire(url=endpoint.rstrip("/") + "/")
 
 
 @pytest.fixture

@@ -50,6 +50,37 @@ def refusal(call: Any, *args: Any, **options: Any) -> tuple[int | None, str]:
     return refused.value.status_code, str(getattr(code, "value", code))
 
 
+# ---------------------------------------------------------------- what cannot be read
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body", "more"),
+    [
+        ("PUT", "?restype=service&comp=properties", b"<not", {}),
+        ("PUT", "?restype=service&comp=properties", b"<a><DeleteRetentionPolicy><Enabled>true</Enabled><Days>x</Days></DeleteRetentionPolicy></a>", {}),
+        ("POST", "?comp=batch", b"--b\r\n\r\n\r\nDELETE\r\n--b--", {"content-type": "multipart/mixed; boundary=b"}),
+        ("POST", "?comp=batch", b"--b\xff\xfe--b--", {"content-type": "multipart/mixed; boundary=b"}),
+        ("POST", "?comp=batch", b"--b", {"content-type": "multipart/mixed; boundary=b"}),
+        ("POST", "?comp=batch", b"", {}),
+        ("GET", "/pictures?restype=container&comp=list&maxresults=x", b"", {}),
+        ("GET", "/pictures/a?a=1&a=2", b"", {}),
+        ("GET", "/pictures/a", b"", {"x-ms-range": "bytes=0-" + "9" * 5_000}),
+    ],
+)  # fmt: skip
+def test_request_that_cannot_be_read_is_refused_and_the_server_goes_on(
+    *, account: Account, container: ContainerClient, method: str, target: str, body: bytes, more: dict[str, str]
+) -> None:
+    container.upload_blob("a", b"1")
+    url = container.url.rpartition("/")[0] + target
+    key = {"authorization": f"SharedKey {account.name}:x"}
+    request = urllib.request.Request(url, data=body or None, method=method, headers=key | more)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)
+    assert refused.value.code in {400, 501}
+    refused.value.close()
+    assert container.download_blob("a").readall() == b"1"
+
+
 # ---------------------------------------------------------------- what deleting means
 
 

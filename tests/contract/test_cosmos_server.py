@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +19,7 @@ from azure.cosmos.exceptions import (
 from azure.cosmos.partition_key import NonePartitionKeyValue
 
 if TYPE_CHECKING:  # pytest itself imports the fixtures, so that their assertions are rewritten
-    from cosmos_fixture import Container, Server
+    from cosmos_fixture import Container, Wire
 
 pytest_plugins = ["cosmos_fixture"]
 
@@ -123,9 +125,9 @@ def test_missing_null_and_empty_partition_keys_are_three_partitions(sync_contain
 
 
 @pytest.mark.parametrize("item", [{"home": "h1"}, record(""), record("a/b"), record("a", ttl=0), record("a", home={})])
-def test_malformed_item_is_refused_with_400(sync_container: ContainerProxy, server: Server, item: Any) -> None:
+def test_malformed_item_is_refused_with_400(sync_container: ContainerProxy, wire: Wire, item: Any) -> None:
     path = f"{sync_container.container_link}/docs"
-    answer = server.send_signed("POST", path, item, {"x-ms-documentdb-partitionkey": '["h1"]'})
+    answer = wire.send_signed("POST", path, item, {"x-ms-documentdb-partitionkey": '["h1"]'})
     assert answer.status == 400
     assert list(sync_container.read_all_items()) == []
 
@@ -228,6 +230,41 @@ def test_failing_operation_undoes_the_ones_before_it(
     assert [item["id"] for item in sync_container.read_all_items()] == ["there"]
 
 
+async def test_batch_tells_its_hook_of_each_answer(container: Container) -> None:
+    seen: list[int] = []
+    for status, operation in ((201, ("create", (record("a"),))), (200, ("upsert", (record("a"),)))):
+        await container.do(
+            "execute_item_batch",
+            [operation],
+            partition_key="h1",
+            raw_response_hook=lambda answer: seen.append(answer.http_response.status_code),
+        )
+        assert seen.pop() == 200, status
+    assert seen == []
+
+
+async def test_patch_in_a_batch_is_conditional_like_any_other_operation(container: Container) -> None:
+    old = await container.do("create_item", record("a", members=["u1", "u2"]))
+    changes = [{"op": "set", "path": "/members", "value": ["u2"]}]
+
+    def operations() -> list[Any]:
+        return [("patch", ("a", changes), {"if_match_etag": old["_etag"]})]
+
+    await container.do("execute_item_batch", operations(), partition_key="h1")
+    assert (await container.do("read_item", "a", "h1"))["members"] == ["u2"]
+    with pytest.raises(CosmosBatchOperationError) as failure:
+        await container.do("execute_item_batch", operations(), partition_key="h1")
+    assert failure.value.status_code == 412
+
+
+async def test_operations_that_were_sent_once_have_lost_their_conditions(container: Container) -> None:
+    """The SDK takes the ETag out of the caller's own list: who sends it again deletes whatever is there by then."""
+    old = await container.do("create_item", record("a"))
+    operations = [("delete", ("a",), {"if_match_etag": old["_etag"]})]
+    await container.do("execute_item_batch", operations, partition_key="h1")
+    assert operations == [("delete", ("a",), {})]
+
+
 async def test_batch_beyond_its_limits_is_refused_as_a_whole(container: Container) -> None:
     too_many = [("create", (record(f"i{n}"),)) for n in range(101)]
     too_large = [("create", (record(f"i{n}", text="x" * 1_100_000),)) for n in range(2)]
@@ -254,6 +291,43 @@ def test_databases_and_containers_are_listed_read_and_unique(client: CosmosClien
         client.create_database(database_name)
     with pytest.raises(CosmosResourceNotFoundError):
         database.get_container_client("three").read()
+
+
+def test_creating_what_is_there_already_changes_nothing(client: CosmosClient, sync_container: ContainerProxy) -> None:
+    item = sync_container.create_item(record("a"))
+    database = client.create_database_if_not_exists(sync_container.container_link.split("/")[1])
+    again = database.create_container_if_not_exists(sync_container.id, PartitionKey("/home"))
+    assert again.read_item("a", "h1") == item
+    assert database.create_container_if_not_exists("new", PartitionKey("/home")).read()["id"] == "new"
+
+
+async def test_reading_a_container_tells_the_time_of_the_service(container: Container) -> None:
+    seen: list[str] = []
+    await container.do("read", response_hook=lambda headers, _: seen.append(headers["Date"]))
+    assert abs(parsedate_to_datetime(seen[-1]).timestamp() - time.time()) < 600
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda missing: missing.read(),
+        lambda missing: missing.read_item("a", "h1"),
+        lambda missing: missing.create_item(record("a")),
+        lambda missing: list(missing.query_items("SELECT * FROM c", partition_key="h1")),
+        lambda missing: list(missing.query_items("SELECT * FROM c", enable_cross_partition_query=True)),
+        lambda missing: list(missing.read_feed_ranges()),
+        lambda missing: list(missing.read_all_items()),
+        lambda missing: missing.execute_item_batch([("delete", ("a",))], partition_key="h1"),
+        lambda missing: missing.delete_item("a", "h1"),
+    ],
+)
+@pytest.mark.parametrize("where", ["container", "database"])
+def test_what_is_asked_of_a_missing_container_or_database_is_404(
+    client: CosmosClient, database_name: str, operation: Any, where: str
+) -> None:
+    name = database_name if where == "container" else f"{database_name}-missing"
+    with pytest.raises(CosmosResourceNotFoundError):
+        operation(client.get_database_client(name).get_container_client("missing"))
 
 
 def test_replacing_a_container_keeps_its_items(client: CosmosClient, sync_container: ContainerProxy) -> None:

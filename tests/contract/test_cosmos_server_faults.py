@@ -91,6 +91,15 @@ def test_throttling_beyond_the_sdks_patience_surfaces_as_429(
     assert sync_container.create_item(record("a"))
 
 
+async def test_throttled_batch_says_when_to_come_back(container: Container, server: Server) -> None:
+    server.fault(status=429, count=100, retry_after_ms=7, method="POST", path_contains="/docs")
+    with pytest.raises(CosmosHttpResponseError) as failure:
+        await container.do("execute_item_batch", [("create", (record("a"),))], partition_key="h1")
+    assert (failure.value.status_code, failure.value.headers["x-ms-retry-after-ms"]) == (429, "7")
+    server.send("DELETE", "_local/faults")
+    assert await container.query("SELECT * FROM c", partition_key="h1") == []
+
+
 @pytest.mark.parametrize("status", [500, 503, 408, 449])
 @pytest.mark.parametrize("applied", [True, False])
 async def test_injected_error_is_answered_before_or_after_the_operation(

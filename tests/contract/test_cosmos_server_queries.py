@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,7 +10,7 @@ from azure.cosmos import ContainerProxy, CosmosClient, PartitionKey
 from azure.cosmos.exceptions import CosmosHttpResponseError
 
 if TYPE_CHECKING:  # pytest itself imports the fixtures, so that their assertions are rewritten
-    from cosmos_fixture import Container, Server
+    from cosmos_fixture import Container, Server, Wire
 
 pytest_plugins = ["cosmos_fixture"]
 
@@ -51,7 +52,7 @@ def zoo(request: pytest.FixtureRequest) -> Any:
 
     url = ENDPOINT or request.getfixturevalue("_shared_server").url
     with CosmosClient(url, credential=KEY, enable_endpoint_discovery=False) as client:
-        database = client.create_database_if_not_exists("test-zoo")
+        database = client.create_database(f"test-zoo-{uuid.uuid4()}")
         container = database.create_container("zoo", PartitionKey("/home"))
         for name, value in SEVERAL_TYPES.items():
             container.create_item({"id": name, "home": "h", "v": value})
@@ -60,7 +61,7 @@ def zoo(request: pytest.FixtureRequest) -> Any:
         address = {"city": "Oslo", "a b": {"from": 1}}
         container.create_item({"id": "deep", "home": "h", "members": members, "tags": ["x", 1], "address": address})
         yield container
-        client.delete_database("test-zoo")
+        client.delete_database(database.id)
 
 
 @pytest.mark.parametrize(
@@ -277,6 +278,14 @@ def test_continuation_token_of_another_query_is_refused(sync_container: Containe
     assert refusal.value.status_code == 400
 
 
+@pytest.mark.parametrize("token", ["rubbish", "{}", "-", "[]"])
+def test_continuation_token_that_is_none_is_refused(sync_container: ContainerProxy, token: str) -> None:
+    fill(sync_container, 20, homes=1)
+    with pytest.raises(CosmosHttpResponseError) as refusal:
+        list(sync_container.query_items("SELECT * FROM c", partition_key="h0").by_page(token))
+    assert refusal.value.status_code == 400
+
+
 async def test_feed_ranges_hold_every_item_once_and_where_the_sdk_expects_it(
     container: Container, sync_container: ContainerProxy
 ) -> None:
@@ -326,11 +335,11 @@ def test_number_of_feed_ranges_is_the_servers_setting(start_server: Any) -> None
     ],
 )
 async def test_what_needs_a_query_plan_across_partitions_is_refused(
-    container: Container, server: Server, query: str
+    container: Container, server: Server, wire: Wire, query: str
 ) -> None:
     headers = {"x-ms-documentdb-isquery": "True", "x-ms-documentdb-query-enablecrosspartition": "True"}
     path = f"{container.proxy.container_link}/docs"
-    answer = server.send_signed("POST", path, {"query": query}, headers)
+    answer = wire.send_signed("POST", path, {"query": query}, headers)
     assert (answer.status, answer.headers["x-ms-substatus"]) == (400, "1004")
     with pytest.raises(CosmosHttpResponseError) as refusal:
         await container.query(query)

@@ -148,6 +148,16 @@ async def test_metadata_is_read_and_listed_as_written_and_replaced_with_the_obje
     assert await seen() == [{}] * 2
 
 
+async def test_an_empty_value_of_the_metadata_is_read_and_listed_as_written(store: ObjectStore) -> None:
+    etag = await store.create("a", b"", metadata={"state": "settled", "at": ""})
+    [entry] = [each async for each in store.list()]
+    assert entry.metadata == {"state": "settled", "at": ""}
+    await store.replace("a", b"", etag=etag, metadata=entry.metadata)
+    held = await store.read("a")
+    assert held is not None
+    assert held.metadata == {"state": "settled", "at": ""}
+
+
 async def test_a_listing_gives_the_etag_that_conditions_accept(store: ObjectStore) -> None:
     created = await store.create("a", b"1")
     [entry] = [entry async for entry in store.list()]

@@ -125,7 +125,8 @@ async def test_an_item_of_another_version_is_changed_or_replaced_where_the_clien
     assert await six.store.delete(records) == ["changed"] * 6
     six.shelf.fault(status=429, count=1, retry_after_ms=10, **batch(six))
     answers = list(await six.store.delete(records))
-    assert sorted(map(str, answers)) == ["changed"] * 5 + ["replaced"]
+    asked_twice = 6 if six.homes == 1 else 1  # those of the batch that was refused and repeated
+    assert sorted(map(str, answers)) == ["changed"] * (6 - asked_twice) + ["replaced"] * asked_twice
 
 
 async def test_a_blob_of_another_version_is_changed_or_replaced_where_the_client_asked_more_than_once(

@@ -10,6 +10,7 @@ import pytest
 from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusMessageState, ServiceBusReceiveMode
 from azure.servicebus.aio import ServiceBusClient as AioServiceBusClient
 from azure.servicebus.exceptions import (
+    MessageLockLostError,
     MessageNotFoundError,
     MessageSizeExceededError,
     MessagingEntityNotFoundError,
@@ -185,6 +186,9 @@ def test_lock_ends_unless_it_is_renewed(bus: Bus) -> None:
     (again,) = bus.receive(LOCKS)  # waits until the lock of "left" ends
     assert (text(again), again.delivery_count) == ("left", 1)
     assert datetime.now(UTC) >= left.locked_until_utc - timedelta(seconds=1)
+    for late in (receiver.complete_message, receiver.abandon_message, receiver.renew_message_lock):
+        with pytest.raises(MessageLockLostError):
+            late(left)  # another delivery has it now
     receiver.complete_message(renewed)
     receiver.complete_message(again)
     assert bus.is_empty(LOCKS)
@@ -264,11 +268,56 @@ def test_each_subscription_gets_its_own_copy(bus: Bus) -> None:
         assert bus.is_empty(subscription)
 
 
-@pytest.mark.parametrize("kind", ["sender", "receiver"])
-def test_entity_that_does_not_exist_is_reported_as_such(bus: Bus, kind: str) -> None:
-    handler: Any = getattr(bus.client, f"get_queue_{kind}")("contract-missing")
+@pytest.mark.parametrize(
+    ("kind", "names", "options"),
+    [
+        ("queue_sender", ["contract-missing"], {}),
+        ("queue_receiver", ["contract-missing"], {}),
+        ("queue_receiver", ["contract-missing"], {"sub_queue": "deadletter"}),
+        ("queue_receiver", ["contract-missing"], {"session_id": "s"}),
+        ("topic_sender", ["contract-missing"], {}),
+        ("subscription_receiver", ["contract-topic", "missing"], {}),
+        ("subscription_receiver", ["contract-missing", "one"], {}),
+    ],
+)
+def test_entity_that_does_not_exist_is_reported_as_such(
+    bus: Bus, kind: str, names: list[str], options: dict[str, Any]
+) -> None:
+    handler: Any = getattr(bus.client, f"get_{kind}")(*names, **options)
     with pytest.raises(MessagingEntityNotFoundError), handler:
         pass
+
+
+def test_list_of_messages_over_256_kb_together_is_refused_whole(bus: Bus) -> None:
+    with pytest.raises((MessageSizeExceededError, ValueError)):
+        bus.send(PLAIN, *["x" * 100_000] * 3)
+    assert bus.is_empty(PLAIN)
+
+
+def test_dead_letter_cannot_be_dead_lettered_again_and_stays(bus: Bus) -> None:
+    bus.send(PLAIN, "bad")
+    bus.receiver(PLAIN).dead_letter_message(bus.receive(PLAIN)[0], reason="broken")
+    letters = bus.receiver(PLAIN, dead=True)
+    (dead,) = bus.receive(PLAIN, dead=True)
+    letters.abandon_message(dead)
+    (again,) = bus.receive(PLAIN, dead=True)
+    assert (text(again), again.delivery_count, again.dead_letter_reason) == ("bad", dead.delivery_count + 1, "broken")
+    letters.complete_message(again)
+
+
+async def test_async_client_counts_dead_letters_by_peeking_and_takes_none(bus: Bus, connection: str) -> None:
+    bus.send(PLAIN, "a", "b", "c")
+    for message in bus.receive(PLAIN, 3):
+        bus.receiver(PLAIN).dead_letter_message(message, reason="broken")
+    async with (
+        AioServiceBusClient.from_connection_string(connection) as client,
+        client.get_queue_receiver(PLAIN, sub_queue="deadletter") as letters,
+    ):
+        assert len(await letters.peek_messages(max_message_count=2)) == 2
+        assert len(await letters.peek_messages(max_message_count=100, sequence_number=1)) == 3
+    for message in bus.receive(PLAIN, 3, dead=True):
+        assert message.delivery_count == 0
+        bus.receiver(PLAIN, dead=True).complete_message(message)
 
 
 def test_message_for_a_session_queue_needs_a_session(bus: Bus) -> None:

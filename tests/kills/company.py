@@ -36,13 +36,14 @@ SNAPSHOTS = "camera-snapshots"
 class Thing:
     """A record: what must become of it, the scopes under whose keys it may be told of, its latest version.
 
-    `left` is of a home that stays, and names the person no more.
+    `left` is of a home that stays, and names the person no more. `changed`: somebody else than the product wrote it anew.
     """
 
     locator: Locator
     fate: Fate
     scopes: set[Scope]
     etag: str = ""
+    changed: bool = False
 
 
 @dataclass(kw_only=True)
@@ -154,7 +155,7 @@ class Company:
             )
         except (ResourceModifiedError, ResourceNotFoundError):
             return  # it is gone
-        thing.etag = answer["etag"]
+        thing.etag, thing.changed = answer["etag"], True
         self.renewed += 1
 
     async def _make_young(self, thing: Thing) -> None:
@@ -169,7 +170,7 @@ class Company:
                 )
             except (CosmosResourceNotFoundError, CosmosAccessConditionFailedError):
                 return
-        thing.fate, thing.etag = "kept", item["_etag"]
+        thing.fate, thing.etag, thing.changed = "kept", item["_etag"], True
         self.renewed += 1
 
     # ------------------------------------------------------------ what is there

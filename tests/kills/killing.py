@@ -1,7 +1,7 @@
 """Kills, by a seed: whom, at what moment, and where each of them landed; then recovery by timers and queues alone.
 
-Some kills come at any time. Others wait for a moment: a journal that has just been opened, one that is settled, a head
-of the log that names journals which are still there. Whoever was killed is started again at once.
+Some kills come at any time. Others wait for a moment: a journal that has just been opened, a picture that has just
+gone, a journal that is settled, a head of the log that names journals which are still there. Whoever was killed is started again at once.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
-from company import Company
+from company import SNAPSHOTS, Company
 from victims import KINDS, SECONDS, Site
 
 from local.processes import PortBusyError, Process
@@ -23,16 +23,18 @@ from shared.ledger.reader import Live, sealed
 from shared.requests.documents import OPEN
 from shared.wiring import Product
 
-Aim = Literal["any time", "open", "settled", "committed"]
+Aim = Literal["any time", "open", "gone", "settled", "committed"]
 WEIGHTS = {"worker-1": 28, "worker-2": 28, "ledger": 20, "servicebus": 14, "cosmos": 10}
 AIMS: dict[str, tuple[Aim, ...]] = {
-    "worker": ("any time", "open", "open", "settled"),
+    "worker": ("any time", "open", "gone", "gone", "settled"),
     "ledger": ("any time", "settled", "committed", "committed"),
     "broker": ("any time", "open", "settled"),
     "cosmos": ("any time", "open", "open"),
 }
 AIM_SECONDS = 4.0  # that a moment is waited for
 READY_SECONDS = 90.0
+REST_SECONDS = 15.0  # for the ledger, once the workers are stopped
+TRIES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,10 +140,14 @@ async def _feed(company: Company, backlog: int) -> None:
 async def _reached(aim: Aim, product: Product, known: set[str]) -> bool:
     """Wait for the moment; whether it came."""
     end = time.monotonic() + AIM_SECONDS
+    pictures = await _pictures(product) if aim == "gone" else 0
     while aim != "any time":
         if time.monotonic() > end:
             return False
-        if aim == "committed":
+        if aim == "gone":
+            if await _pictures(product) < pictures:
+                return True
+        elif aim == "committed":
             if (await look(product)).committed:
                 return True
         else:
@@ -150,6 +156,11 @@ async def _reached(aim: Aim, product: Product, known: set[str]) -> bool:
                     return True
         await asyncio.sleep(0.01)
     return True
+
+
+async def _pictures(product: Product) -> int:
+    container = product.blobs("BLOB_DATA").get_container_client(SNAPSHOTS)
+    return len([name async for name in container.list_blob_names()])
 
 
 async def _started(process: Process) -> None:
@@ -199,18 +210,39 @@ async def recovered(site: Site, company: Company, *, seconds: float) -> float:
     finally:
         await _ended(firing)
     await site.each_timer_once()
-    rest = {**SECONDS, "planner": 15.0}  # what is under way ends, and the log is sealed, before the next runs begin
-    firing = asyncio.create_task(site.keep_firing(rest, 2))
+    for _ in range(TRIES):
+        if await _brought_to_rest(site, company.product, seconds):
+            return time.monotonic() - begun
+    raise AssertionError(f"it never comes to rest\n{site.tails()}")
+
+
+async def _brought_to_rest(site: Site, product: Product, seconds: float) -> bool:
+    """Wait until what is under way has ended, and stop the workers; whether they began nothing more meanwhile."""
+    what = ["nothing was looked at"]
 
     async def quiet() -> bool:
-        what[0] = await _unpublished(company.product)
+        what[0] = await _unpublished(product)
         return not what[0]
 
+    rest = {**SECONDS, "planner": 15.0}  # runs are further apart, so that all have ended at one moment
+    firing = asyncio.create_task(site.keep_firing(rest, 2))
     try:
         await until(quiet, seconds, "the log is not quiet", lambda: f"{what[0]}\n{site.tails()}", step=0.7)
     finally:
         await _ended(firing)
-    return time.monotonic() - begun
+    workers = [site.apps["worker-1"], site.apps["worker-2"]]
+    await asyncio.gather(*(asyncio.to_thread(worker.stop) for worker in workers))
+    firing = asyncio.create_task(site.keep_firing({"ledger_seal": 0.5, "ledger_publish": 0.5}, 3))
+    try:
+        await until(quiet, REST_SECONDS, "", str, step=0.3)
+    except AssertionError:
+        for worker in workers:
+            await _started(worker)
+        return False
+    finally:
+        await _ended(firing)
+    await asyncio.to_thread(site.apps["ledger"].stop)
+    return True
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -22,10 +22,9 @@ from shared.config import Config
 from shared.liveness import TIMERS
 
 PIPELINE_ONLY = ("BLOB_DATA", "BLOB_BACKUP", "COSMOS_MAIN", "COSMOS_MAIN_DATABASE")
-RECOVER_AFTER = 6
 WAITS = MappingProxyType(
     {
-        "RETENTION_RECOVER_AFTER": str(RECOVER_AFTER),  # from 600
+        "RETENTION_RECOVER_AFTER": "8",  # from 600
         "RETENTION_RESEND_AFTER": "10",  # from 600
         "RETENTION_TIME_BUDGET": "3",  # from 200
         "RETENTION_UNIT": "10",  # many journals

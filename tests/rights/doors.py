@@ -23,7 +23,8 @@ from local.processes import HOST
 from local.servers import Ports, settings
 from local.servicebus.addresses import Node, parse_address
 from local.servicebus.attach import refuse_attach
-from local.servicebus.performatives import Attach, Detach, FrameReader, Incoming, described_list, error, frame, item
+from local.servicebus.frames import FrameReader, Incoming, frame
+from local.servicebus.performatives import Attach, Detach, described_list, error, item
 
 _ENTITIES = Path(__file__).parents[2] / "local" / "entities.json"
 _HEADER = struct.Struct(">IBBH")

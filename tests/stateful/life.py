@@ -28,10 +28,10 @@ OUTAGES = (
 class Life(Askers):
     """A world and everybody in it."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, world: Callable[..., World] = World) -> None:
         chance = random.Random(seed)
         caps = Caps(absolute=chance.choice((3, 6, 100_000)), factor=3, floor=3)
-        super().__init__(World(unit=chance.choice((1, 2, 5)), caps=caps), chance)
+        super().__init__(world(unit=chance.choice((1, 2, 5)), caps=caps), chance)
         self.seed = seed
         self.world.hurry = lambda: self.chance.random() < 0.2
         self.ways = {

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import secrets
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -15,6 +16,7 @@ from household import PEOPLE, SLACK, Fact
 from life import Life, shortest
 from promises import assert_whole
 from truth import covers
+from world import World
 
 from shared.keys import name_of
 from shared.model import Scope, ScopeKind
@@ -131,13 +133,13 @@ async def assert_nothing_leads_to_the_closed(life: Life, documents: list[Request
                 assert name_of(scope) not in keys, f"the key of a closed person is there: request {request}"
 
 
-def lived(seed: int, steps: list[int]) -> Life:
+def lived(seed: int, steps: list[int], world: Callable[..., World] = World) -> Life:
     """One whole life. What the product draws at random is drawn from the seed too."""
     drawn = random.Random(seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(secrets, "token_hex", lambda n=32: drawn.randbytes(n).hex())
         patch.setattr(secrets, "token_bytes", lambda n=32: drawn.randbytes(n))
-        life = Life(seed)
+        life = Life(seed, world)
 
         async def whole() -> None:
             await life.live(steps)

@@ -1,12 +1,21 @@
 """What the functions tell of a failure: which function, the kind of error and where; its text only if it is ours."""
 
 import logging
+import time
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import NoReturn
 
 import pytest
 
+from functions import host
 from functions.host import told
 from shared.errors import TransientError
+from shared.liveness import Heartbeats
+from shared.model import utc_text
+from shared.stores.memory import MemoryObjects
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @told("a_function")
@@ -42,3 +51,25 @@ async def test_what_succeeds_is_not_logged(caplog: pytest.LogCaptureFixture) -> 
 def test_the_host_sees_the_function_as_it_was_written() -> None:
     assert fail.__name__ == "fail"
     assert fail.__wrapped__.__annotations__ == {"error": Exception, "return": NoReturn}
+
+
+async def test_a_heartbeat_is_told_by_the_stores_clock_whatever_the_machines_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heartbeats = Heartbeats(objects=MemoryObjects(clock=START))
+
+    async def product() -> SimpleNamespace:
+        return SimpleNamespace(heartbeats=heartbeats)
+
+    monkeypatch.setattr(host, "product", product)
+    async with host.heartbeat("planner"):
+        pass
+    [entry] = [each async for each in heartbeats.objects.list()]
+    assert entry.metadata["last"] == utc_text(START)
+
+
+async def test_a_wait_that_a_store_asked_for_is_kept_before_the_message_comes_again() -> None:
+    began = time.monotonic()
+    with pytest.raises(TransientError):
+        await fail(TransientError("Cosmos DB: 503", retry_after=0.1))
+    assert time.monotonic() - began >= 0.1

@@ -28,7 +28,9 @@ PURE = {
 PORTS = {"shared.stores", "shared.stores.interface", "shared.stores.concurrency"}
 ADAPTERS = {
     "shared.posture.management", "shared.posture.read_blob", "shared.posture.read_cosmos",
-    "shared.stores.blob", "shared.stores.blob_deletes", "shared.stores.blob_records", "shared.stores.blob_versions", "shared.stores.cosmos_deletes", "shared.stores.cosmos_queries",
+    "shared.stores.blob", "shared.stores.blob_batch", "shared.stores.blob_deletes", "shared.stores.blob_list", "shared.stores.blob_pipeline",
+    "shared.stores.blob_records", "shared.stores.blob_versions", "shared.stores.cosmos_deletes", "shared.stores.cosmos_queries",
+    "shared.stores.cosmos_transport",
     "shared.stores.cosmos_records", "shared.stores.line_logs", "shared.stores.lines", "shared.stores.memory_rows",
     "shared.stores.reading",
     "shared.stores.memory", "shared.stores.memory_own", "shared.stores.memory_records", "shared.stores.own_records",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.layout import Layout
+from shared.layout import Layout, Token
 
 SNAPSHOTS = Layout.parse("{captured:%Y-%m-%d}/{captured:%H}/{home_id}/{camera_id}/{name}")
 BACKUPS = Layout.parse("{taken:%Y-%m-%dT%H%M%SZ}/{name}")
@@ -166,6 +166,34 @@ def test_the_interval_of_a_prefix_is_as_tight_as_its_known_units(
     layout = Layout.parse("{t:%Y}/{t:%m}/{t:%d}/{t:%H}/{name}")
     end = latest if latest.year == 9999 else latest - timedelta(microseconds=1)
     assert layout.interval(segments, "t") == (earliest, end)
+
+
+def near(layout: Layout) -> st.SearchStrategy[str]:
+    """Names of the layout, and names that just miss it: a wrong month, a unit said twice and otherwise, a level more."""
+    pieces = [
+        st.sampled_from(
+            ["2024", "2025", "0000", "9999"] if token.unit == "Y" else ["01", "02", "03", "12", "24", "29", "60"]
+        )
+        if token.unit
+        else st.sampled_from(["a", "b\n", "å-b", "ab", "", "a/b"])
+        if token.field
+        else st.sampled_from([token.text] * 9 + [f"{token.text}x"])
+        for level in layout.levels
+        for token in (*level.tokens, Token(text="/"))
+    ]
+    return st.tuples(*pieces[:-1]).map("".join)
+
+
+@given(st.data(), st.sampled_from(LAYOUTS))
+def test_a_full_name_says_what_all_its_levels_say_one_by_one(data: st.DataObject, layout: Layout) -> None:
+    name = data.draw(near(layout))
+    parts, below = layout.match(name), layout.below(name.split("/"))
+    if below is None or name.count("/") != len(layout.levels) - 1:
+        assert parts is None
+    else:
+        assert parts is not None
+        assert dict(parts.fields) == dict(below.fields)
+        assert dict(parts.times) == {field: earliest for field, (earliest, _) in below.times.items()}
 
 
 def test_a_prefix_without_names_of_the_layout_is_told() -> None:

@@ -13,7 +13,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from local.servicebus import faults
 from local.servicebus.broker import MAX_MESSAGE_SIZE, Broker, UnknownEntityError
-from local.servicebus.codec import encode
+from local.servicebus.encoding import encode
 from local.servicebus.entities import EntitiesError, Namespace, QueueSpec, TopicSpec, parse_entities
 from local.servicebus.envelope import BATCH_FORMAT
 from local.servicebus.faults import RefusedError

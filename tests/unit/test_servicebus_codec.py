@@ -11,22 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.servicebus.codec import MAX_DEPTH, decode, encode
+from local.servicebus.decoding import MAX_DEPTH, decode
+from local.servicebus.encoding import encode
 from local.servicebus.envelope import BATCH_FORMAT, open_batch, open_envelope
 from local.servicebus.faults import RefusedError
-from local.servicebus.performatives import (
-    ACCEPTED,
-    AMQP_HEADER,
-    EMPTY_FRAME,
-    MAX_FRAME_SIZE,
-    Disposition,
-    Flow,
-    FrameReader,
-    Incoming,
-    Transfer,
-    frame,
-    outcome,
-)
+from local.servicebus.frames import AMQP_HEADER, EMPTY_FRAME, MAX_FRAME_SIZE, FrameReader, Incoming, frame
+from local.servicebus.performatives import ACCEPTED, Disposition, Flow, Transfer, outcome
 from local.servicebus.values import (
     ARRAY_OF,
     Array,
@@ -167,10 +157,11 @@ def test_encoding_is_the_specification_s(value: object, raw: str) -> None:
         ("c0 05 01 40", "size or count"),
         ("c0 03 01 40 40", "do not fill"),
         ("c1 02 01 40", "no value"),
-        ("c1 05 04 40 40 40 40", "a key twice"),
+        ("c1 09 04 a10161 40 a10161 40", "a key twice"),
         ("d0 00000004 ffffffff", "size or count"),
-        ("c1 03 02 45 40", "not an AMQP value"),
+        ("c1 03 02 45 40", "neither texts nor whole numbers"),
         ("e0 04 01 00 53 24", "arrays of described"),
+        ("e0 02 09 40", "without bytes"),
         ("f0 00000005 ffffffff 40", "size or count"),
     ],
 )

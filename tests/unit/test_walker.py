@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+import asyncio
+import gc
+import weakref
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from azure.core.exceptions import ServiceRequestError
-from azure.storage.blob import BlobProperties
-from azure.storage.blob.aio import BlobPrefix
 
 from shared.layout import Layout
+from shared.stores.blob_list import Listed, ListedPage
 from shared.stores.walker import OUTSIDE, Walk
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -21,42 +23,8 @@ SUBJECT_FIRST = "{home_id}/{captured:%Y}/{captured:%m}/{captured:%d}/{name}"
 NO_DATE = "{home_id}/{name}"
 
 
-def _no_page(*_: object) -> None:
-    raise AssertionError("the walker does not page through a prefix object")
-
-
-def _blob(name: str) -> BlobProperties:
-    blob = BlobProperties()
-    blob.name = name
-    return blob
-
-
-class _Pages:
-    """A flat listing by pages, as the SDK gives it; the token is the last name."""
-
-    def __init__(self, container: FakeContainer, prefix: str, token: str | None) -> None:
-        self.container = container
-        self.prefix = prefix
-        self.continuation_token = token
-
-    def by_page(self, continuation_token: str | None = None) -> _Pages:
-        return _Pages(self.container, self.prefix, continuation_token)
-
-    def __aiter__(self) -> _Pages:
-        return self
-
-    async def __anext__(self) -> AsyncIterator[BlobProperties]:
-        self.container.call(self.prefix)
-        after = self.continuation_token or ""
-        names = [n for n in self.container.names if n.startswith(self.prefix) and n > after]
-        page = names[: self.container.page]
-        self.continuation_token = page[-1] if len(names) > len(page) else ""
-
-        async def blobs() -> AsyncIterator[BlobProperties]:
-            for name in page:
-                yield _blob(name)
-
-        return blobs()
+def _blob(name: str) -> Listed:
+    return Listed(name, "0x1", NOW, NOW, 1, {}, None, False, None, False, None)
 
 
 @dataclass
@@ -73,21 +41,17 @@ class FakeContainer:
         if prefix == self.broken:
             raise ServiceRequestError("no answer")
 
-    async def walk_blobs(self, *, name_starts_with: str, delimiter: str) -> AsyncIterator[object]:
-        self.call(name_starts_with)
-        seen = set()
+    async def __call__(self, prefix: str, marker: str | None = None, *, delimiter: str = "") -> ListedPage:
+        self.call(prefix)
+        found: dict[str, bool] = {}
         for name in self.names:
-            if not name.startswith(name_starts_with):
-                continue
-            head, slash, _ = name[len(name_starts_with) :].partition(delimiter)
-            if not slash:
-                yield _blob(name)
-            elif head not in seen:
-                seen.add(head)
-                yield BlobPrefix(_no_page, prefix=name_starts_with + head + slash)
-
-    def list_blobs(self, *, name_starts_with: str) -> _Pages:
-        return _Pages(self, name_starts_with, None)
+            head, cut, _ = name[len(prefix) :].partition(delimiter or "\0")
+            if name.startswith(prefix) and name > (marker or ""):
+                found[prefix + head + cut] = bool(cut)
+        listed = list(found)[: self.page]
+        blobs, prefixes = ([n for n in listed if found[n] is folder] for folder in (False, True))
+        following = listed[-1] + ("\U0010ffff" if found[listed[-1]] else "") if len(found) > len(listed) else None
+        return ListedPage([_blob(name) for name in blobs], prefixes, following)
 
 
 def container(names: Iterable[str], **options: object) -> FakeContainer:
@@ -106,7 +70,7 @@ def names(layout: str, days: Iterable[float], homes: int = 3, each: int = 2) -> 
 
 def walk(fake: FakeContainer, layout: str, **options: object) -> Walk:
     dated = {"time": "captured", "cutoff": CUTOFF} if "captured" in layout else {}
-    return Walk(container=fake, layout=Layout.parse(layout), now=NOW, **{**dated, **options})
+    return Walk(listing=fake, layout=Layout.parse(layout), now=NOW, **{**dated, **options})
 
 
 async def listed(made: Walk, after: str = "") -> list[str]:
@@ -230,3 +194,41 @@ async def test_a_listing_that_fails_is_raised_where_it_is_met() -> None:
         await anext(pages)
     with pytest.raises(ServiceRequestError):
         await walk(container(["a"], broken=""), DATE_FIRST).leaves()
+
+
+class Kept(list):
+    """A page's blobs, of which a test can see whether anybody keeps them."""
+
+
+async def test_pages_are_kept_no_longer_than_they_are_worked_on() -> None:
+    fake = container(names(DATE_FIRST, [*range(8, 40)], homes=2, each=3), page=2)
+    alive: list[weakref.ref[Kept]] = []
+
+    async def listing(prefix: str, marker: str | None = None, *, delimiter: str = "") -> ListedPage:
+        found = await fake(prefix, marker, delimiter=delimiter)
+        blobs = Kept(found.blobs)
+        alive.append(weakref.ref(blobs))
+        return found._replace(blobs=blobs)
+
+    walked = Walk(listing=listing, layout=Layout.parse(DATE_FIRST), now=NOW, time="captured", cutoff=CUTOFF, ahead=3)
+    leaves, _ = await walked.leaves()
+    alive.clear()
+    most = 0
+    async for _ in walked.pages(leaves):
+        await asyncio.sleep(0)
+        gc.collect()
+        most = max(most, sum(each() is not None for each in alive))
+    assert len(alive) > 50
+    assert most <= 3 + 2, "three fetched ahead, the one at hand and the next one"
+
+
+async def test_the_next_page_of_a_prefix_is_on_its_way_while_one_is_worked_on() -> None:
+    fake = container(names(DATE_FIRST, [8], homes=1, each=5), page=2)
+    walked = walk(fake, DATE_FIRST)
+    leaves, _ = await walked.leaves()
+    fake.calls.clear()
+    pages = walked.pages(leaves)
+    await anext(pages)
+    await asyncio.sleep(0)
+    assert fake.calls == leaves * 2
+    await pages.aclose()

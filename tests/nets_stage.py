@@ -1,0 +1,147 @@
+"""The whole product on local servers, with a wire before each that a test can cut: see `wire`.
+
+`stage` starts the servers and one runner, which reaches them by the wires alone. The test looks at them without a wire.
+"""
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from azure.servicebus import ServiceBusClient, ServiceBusMessage
+from wire import Wire, wire
+
+from local import servers
+from local.processes import Process, free_port
+from local.servers import PROJECT, Ports, Stack
+from shared.config import Config
+from shared.ledger.log import years
+from shared.ledger.reader import Live, entries
+from shared.ledger.verify import verify
+from shared.wiring import Product
+
+TIMERS = ("planner", "watch_journals", "watch_requests", "ledger_seal", "ledger_publish")
+QUICK = {"RETENTION_RECOVER_AFTER": "5", "RETENTION_RESEND_AFTER": "5"}
+"""After a crash or an outage others take over in seconds, where the defaults wait for ten minutes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    stack: Stack
+    wires: dict[str, Wire]
+    runner: Process
+    resources: ExitStack
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def config(self) -> Config:
+        return Config(values=self.stack.settings)
+
+    def send(self, queue: str, *bodies: bytes, session: str | None = None, ids: tuple[str, ...] = ()) -> None:
+        """Send messages in this order."""
+        with (
+            ServiceBusClient.from_connection_string(self.stack.settings["ServiceBus"]) as client,
+            client.get_queue_sender(queue) as sender,
+        ):
+            for number, body in enumerate(bodies):
+                message_id = ids[number] if ids else None
+                sender.send_messages(ServiceBusMessage(body, session_id=session, message_id=message_id))
+
+    def fire(self, timer: str, seconds: float = 300) -> bool:
+        """Fire a timer now; whether it ended well."""
+        url = f"{self.runner.url.rstrip('/')}/admin/functions/{timer}"
+        try:
+            urllib.request.urlopen(urllib.request.Request(url, data=b"{}", method="POST"), timeout=seconds).close()
+        except urllib.error.HTTPError:
+            return False
+        return True
+
+    def tick(self, *timers: str, every: float = 0.5) -> None:
+        """Let the timers fire again and again from now on, each for itself."""
+        for timer in timers or TIMERS:
+            thread = threading.Thread(target=self._fire_on, args=(timer, every), daemon=True)
+            thread.start()
+            self.resources.callback(thread.join)
+        self.resources.callback(self.stopping.set)
+
+    def _fire_on(self, timer: str, every: float) -> None:
+        while not self.stopping.wait(every):
+            try:
+                self.fire(timer)
+            except OSError:  # the runner ends
+                self.stopping.wait(1)
+
+
+@contextmanager
+def stage(root: Path, *, project: Path = PROJECT, entities: Path | None = None, **settings: str) -> Iterator[Stage]:
+    """Servers and a runner of the app of `project`, whose timers fire by hand."""
+    with ExitStack() as resources:
+        stack = Stack(root, Ports.free())
+        if entities is not None:
+            stack.servicebus = Process(servers.servicebus(root, stack.ports.bus, entities=entities), root)
+        stack.start()
+        resources.callback(stack.stop)
+        wires = {name: resources.enter_context(wire(getattr(stack.ports, name))) for name in ("blob", "cosmos", "bus")}
+        ports = Ports(**{name: each.port for name, each in wires.items()}, admin=free_port())
+        program = servers.runner(
+            root, ports.admin, {**servers.settings(ports), **QUICK, **settings}, project=project, manual_timers=True
+        )
+        runner = Process(program, root)
+        resources.callback(runner.stop)
+        yield Stage(stack=stack, wires=wires, runner=runner, resources=resources)
+
+
+async def logged(product: Product) -> list[dict]:
+    """Every event of the sealed logs, each of which verifies."""
+    found = []
+    for year in await years(product.ledger):
+        live = Live(ledger=product.ledger, year=year)
+        report = await verify(live, product.signer(year).verifier)
+        assert report.sound, [str(each) for each in report.findings]
+        found += [event async for _, event in entries(live)]
+    return found
+
+
+def kinds(events: list[dict]) -> Counter[tuple[str, str]]:
+    """How many events there are of each type and category, each id counted once."""
+    once = {event["id"]: event for event in events}
+    return Counter((event["type"], event["data"].get("category", "")) for event in once.values())
+
+
+async def left(product: Product, setting: str, container: str) -> list[str]:
+    """The names of the blobs of a container."""
+    return [blob.name async for blob in product.blobs(setting).get_container_client(container).list_blobs()]
+
+
+async def ids(product: Product, container: str) -> set[str]:
+    """The ids of the items of a container."""
+    database = product.stores["cosmos/main"].database  # type: ignore[attr-defined]
+    found = database.get_container_client(container).query_items("SELECT c.id FROM c")
+    return {item["id"] async for item in found}
+
+
+async def put(product: Product, container: str, *items: dict) -> None:
+    """Write items."""
+    database = product.stores["cosmos/main"].database  # type: ignore[attr-defined]
+    for item in items:
+        await database.get_container_client(container).upsert_item(item)
+
+
+async def finished(product: Product, category: str, since: datetime) -> bool:
+    """Whether a run of the category that was started since has ended."""
+    held = await product.runs.current(category)
+    return held is not None and held.value.started >= since and held.value.finished is not None
+
+
+def utc() -> datetime:
+    return datetime.now(UTC)
+
+
+def text(events: list[dict]) -> str:
+    return json.dumps(events)
