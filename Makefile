@@ -6,6 +6,7 @@ VENV := .venv
 INFRA := .venv-infra
 BIN := $(VENV)/bin
 RELEASE := .venv-release
+PEERS := .venv-peers
 AZURITE := local/azurite
 SERVERS := $(BIN)/python -m local
 PORTS := $(if $(BLOB_PORT),--blob-port $(BLOB_PORT)) $(if $(COSMOS_PORT),--cosmos-port $(COSMOS_PORT)) \
@@ -15,11 +16,11 @@ ROLE ?= all
 EXTRAS := cli,local,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down demo test faults lint types docs check infra smoke lock-log lock package sbom audit parameters clean
+.PHONY: help install up down demo test faults lint types docs check infra smoke lock-log lock package sbom audit parameters bench bench-peers clean
 .DELETE_ON_ERROR:
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/.python-stamp $(VENV)/.node-stamp $(AZURITE)/node_modules/.stamp ## install everything into .venv and local/azurite
 
@@ -87,9 +88,16 @@ audit: package ## look up known vulnerabilities of what is in the package
 parameters: ## infra/main.parameters.json for one deployment (RETENTION_STAGE=dev|prod; see infra/parameters.py)
 	@$(PYTHON) infra/parameters.py
 
+# Some fifteen minutes, on a machine that does nothing else: the figures are worth as much as its quiet.
+bench: install ## measure, and write docs/performance.md (NAMES= of bench/, OPTIONS=--quick|--strict)
+	@$(BIN)/python -m bench $(NAMES) $(OPTIONS)
+
+# The vendor's command line, to compare with: apart, because it brings a few hundred packages.
+bench-peers: $(PEERS)/.stamp ## install what the bench compares with, into .venv-peers
+
 clean: ## stop the servers; remove what was installed and the local data
 	@if [ -x $(BIN)/python ]; then $(SERVERS) down --data $(DATA); fi
-	rm -rf $(VENV) $(INFRA) $(RELEASE) .dist $(AZURITE)/node_modules $(DATA) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(INFRA) $(RELEASE) $(PEERS) .dist $(AZURITE)/node_modules $(DATA) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/.python-stamp: pyproject.toml requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
@@ -104,6 +112,11 @@ $(VENV)/.python-stamp: pyproject.toml requirements.txt
 $(RELEASE)/.stamp: infra/release-requirements.txt
 	@$(PYTHON) -m venv $(RELEASE)
 	@$(RELEASE)/bin/python -m pip install --quiet --disable-pip-version-check --requirement infra/release-requirements.txt
+	@touch $@
+
+$(PEERS)/.stamp: bench/peers-requirements.txt
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement bench/peers-requirements.txt
 	@touch $@
 
 # The tools of `make infra` have a virtual environment of their own: checkov pins many packages.

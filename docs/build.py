@@ -6,6 +6,7 @@
   and docs/schemas/TYPE.json, its JSON Schema.
 - docs/trust.md: the tables of roles and of their assignments.
 - docs/cost.md: its tables, by docs/cost.py.
+- docs/performance.md, its tables, and docs/performance.svg: by bench/report.py, of bench/results.json.
 - infra/data/*.json: what infra/build.py makes.
 """
 
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any, get_args
 from uuid import UUID
 
+from bench import report
 from docs import cost
 from infra.build import ASSIGNED, roles
 from infra.build import outputs as infra_data
@@ -73,7 +75,7 @@ def outputs() -> dict[Path, str]:
         found[docs / "schemas" / f"{name}.json"] = json.dumps(_schema(form), indent=2) + "\n"
     found[docs / "requests.md"] = with_blocks((docs / "requests.md").read_text(encoding="utf-8"))
     found[docs / "trust.md"] = with_roles((docs / "trust.md").read_text(encoding="utf-8"))
-    return found | infra_data() | cost.outputs()
+    return found | infra_data() | cost.outputs() | report.outputs()
 
 
 # ---------------------------------------------------------------- promises
