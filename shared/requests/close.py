@@ -23,14 +23,13 @@ from shared.ledger.reader import Live, entries
 from shared.model import Scope, parse_utc
 from shared.parking import Parking
 from shared.receipt import NAME, Receipt, ReceiptEvent, ReceiptSubject, is_about
-from shared.requests.documents import RequestDocument, State
+from shared.requests.documents import ENDED, RequestDocument, State
 from shared.requests.register import Register
 from shared.requests.scopes import backup_categories
 from shared.requests.work import Tools
 from shared.stores.interface import ObjectStore, record_store
 
 log = logging.getLogger("retention.requests")
-ENDED = (State.DONE, State.REJECTED)
 MARGIN = timedelta(hours=1)  # by which the clocks of workers may differ, and a journal may be late in the log
 LAST = (audit.EventType.REQUEST_COMPLETED.value, audit.EventType.REQUEST_REJECTED.value)
 
@@ -52,11 +51,10 @@ class Closer:
         """
         requests = self.tools.requests
         now = await requests.objects.now()
-        held = [
-            await requests.load(entry.name.removesuffix(".json"))
-            async for entry in requests.objects.list()
-            if "closed_at" not in entry.metadata
-        ]
+        listed = [entry async for entry in requests.objects.list() if "closed_at" not in entry.metadata]
+        if not any("closes_at" in e.metadata and parse_utc(e.metadata["closes_at"]) <= now for e in listed):
+            return 0  # mostly: no document is read then
+        held = [await requests.load(entry.name.removesuffix(".json")) for entry in listed]
         unclosed = {each.value.id: each for each in held if each is not None}
         due = [each for each in unclosed.values() if _is_due(each.value, now)]
         closed = 0

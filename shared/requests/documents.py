@@ -41,6 +41,9 @@ class State(StrEnum):
 STAYED = tuple(kind.rpartition(".")[2] for kind in audit.STAYED)
 """The outcomes, as counts name them, that say of a record that it is still there."""
 
+ENDED = (State.DONE, State.REJECTED)
+"""The states of a request that is over, and waits to be closed."""
+
 OPEN = (State.RECEIVED, State.ACCEPTED, State.WORKING)
 """The states of a request that goes on by itself."""
 
@@ -190,7 +193,7 @@ class Requests:
         metadata |= {"outbox": "waiting"} if document.outbox else {}
         metadata |= {"closed_at": utc_text(document.closed_at)} if document.closed_at else {}
         closes_at = document.closes_at()
-        if closes_at is not None and document.state is State.DONE:
+        if closes_at is not None and document.state in ENDED:
             metadata["closes_at"] = utc_text(closes_at)
         return await write(self.objects, f"{document.id}.json", document, etag, metadata=metadata)
 

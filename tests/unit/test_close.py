@@ -56,6 +56,17 @@ async def test_a_request_stays_done_until_the_last_older_backup_is_due_to_be_gon
     assert await world.closer.close_due() == 0
 
 
+async def test_while_nothing_is_due_to_close_no_document_is_read(world: World, monkeypatch: pytest.MonkeyPatch):
+    await done(world, user_id="anna")
+    world.later(days=29)
+
+    async def never(_: str) -> None:
+        raise AssertionError("a document was read")
+
+    monkeypatch.setattr(world.own["requests"], "read", never)
+    assert await world.closer.close_due() == 0
+
+
 async def test_a_backup_that_is_still_there_keeps_it_open_whatever_the_calendar_says(world: World):
     world.put("backups", f"{START - timedelta(hours=1):%Y-%m-%dT%H%M%SZ}/all.bak", age=timedelta(hours=1))
     request = await done(world, user_id="anna")
