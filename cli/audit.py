@@ -6,6 +6,7 @@ from somewhere else. Refused: to trust a key without saying so that lies beside 
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,8 @@ import typer
 
 from cli import output
 from cli.logs import Counted, Directory, Key, Log, Year, on
-from shared.errors import ConfigError
+from shared.audit import EventError
+from shared.errors import ConfigError, IntegrityError
 from shared.ledger.checkpoint import Verifier
 from shared.ledger.reader import download, entries, latest
 from shared.ledger.source import CHECKPOINT
@@ -115,9 +117,12 @@ def show(
         held = deque[tuple[int, dict[str, Any]]](maxlen=tail)
         with output.busy("reading") as tell:
             start = 0 if chosen else max(0, checkpoint.size - tail)
-            async for index, event in entries(Counted(log.source, tell), start=start):
-                if _is_of(event, request, category):
-                    held.append((index, event))
+            try:
+                async for index, event in entries(Counted(log.source, tell), start=start):
+                    if _is_of(event, request, category):
+                        held.append((index, event))
+            except EventError as error:
+                raise IntegrityError(f"{log.name}: an entry is no event ({error}); `audit verify` says which") from None
         return checkpoint.origin, checkpoint.size, list(held)
 
     origin, size, found = on(folder, year, collect)
@@ -150,22 +155,22 @@ def _checked(verifiers: Sequence[Verifier], report: Report) -> dict[str, Any]:
 
 
 def _show_report(verifiers: Sequence[Verifier], report: Report) -> None:
-    output.say(f"log      {report.origin}")
+    output.line(f"log      {report.origin}")
     for verifier in verifiers:
-        output.say(f"key      {verifier.vkey}")
-    output.say(f"entries  {output.number(report.leaves)} read of {output.number(report.size)}")
-    output.say(f"events   {output.number(report.events)} distinct and sound")
-    output.say(f"root     {report.root.hex() if report.root else 'cannot be computed'}")
+        output.line(f"key      {verifier.vkey}")
+    output.line(f"entries  {output.number(report.leaves)} read of {output.number(report.size)}")
+    output.line(f"events   {output.number(report.events)} distinct and sound")
+    output.line(f"root     {b64encode(report.root).decode() if report.root else 'cannot be computed'}")
     for each in report.findings:
-        output.say(f"WRONG    {each}")
+        output.line(f"WRONG    {each}")
     if report.stopped:
-        output.say("         and more: the rest was not read")
+        output.line("         and more: the rest was not read")
     verdict = (
         f"NOT SOUND: {output.many(len(report.findings), 'finding')}"
         if report.findings
         else "sound: from the first entry to the signature"
     )
-    output.say(verdict)
+    output.line(verdict)
 
 
 def _is_of(event: Mapping[str, Any], request: UUID | None, category: str | None) -> bool:

@@ -76,7 +76,7 @@ def on(folder: Path | None, year: str | None, work: Callable[[Log], Awaitable[T]
 def _stated(folder: Path) -> str:
     """The origin that the folder's checkpoint states: it chooses among the keys we trust, and is not trusted itself."""
     try:
-        return read_checkpoint((folder / CHECKPOINT).read_bytes()).origin
+        return read_checkpoint(asyncio.run(Folder(folder).read(CHECKPOINT)) or b"").origin
     except (OSError, CheckpointError):
         return ""
 

@@ -45,8 +45,13 @@ def document(value: Any) -> None:
 
 
 def say(text: str = "") -> None:
-    """Print a line of the result."""
+    """Print a line of the result, or text of our own that has several."""
     typer.echo(printable(text))
+
+
+def line(text: str) -> None:
+    """Print one line of the result, whatever a stranger's text in it holds."""
+    typer.echo(printable(text).replace("\n", "\\n"))
 
 
 def note(text: str) -> None:

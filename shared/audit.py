@@ -38,6 +38,7 @@ from shared.model import (
 )
 
 MAX_BYTES = 8_192
+MAX_DEPTH = 32  # ours have four; a limit of our own, so that every machine says the same
 _RECORD = "retention.record."
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
@@ -245,14 +246,16 @@ def _outcome(outcome: Outcome) -> tuple[EventType, dict[str, Any]]:
 def parse_event(data: bytes) -> dict[str, Any]:
     """The event that the bytes are. Raises EventError, and nothing else, for any other bytes.
 
-    Checked: at most MAX_BYTES, canonical JSON, CloudEvents 1.0 with id, source, type, a time with an offset, an object
-    as data. The type need not be one of ours: a newer version may have written it.
+    Checked: at most MAX_BYTES, canonical JSON of at most MAX_DEPTH levels, CloudEvents 1.0 with id, source, type, a
+    time with an offset, an object as data. The type need not be one of ours: a newer version may have written it.
     """
     _refuse_long(data)
     try:
         event = json.loads(data.decode())
         if not isinstance(event, dict) or canonical(event) != data:
             raise EventError("the event is not a JSON object in canonical form")
+        if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _depth(event) > MAX_DEPTH:
+            raise EventError(f"the event has more than {MAX_DEPTH} levels")
     except (ValueError, RecursionError) as error:
         raise EventError("the event is not JSON") from error
     _refuse_shapeless(event)
@@ -261,6 +264,15 @@ def parse_event(data: bytes) -> dict[str, Any]:
     except (ValueError, OverflowError) as error:
         raise EventError("the event's time is not RFC 3339 with an offset") from error
     return event
+
+
+def _depth(value: Any) -> int:
+    """How many levels of objects and arrays there are; walked in a loop, because Pythons differ in how deep they go."""
+    depth, level = 0, [value]
+    while level := [each for each in level if isinstance(each, dict | list)]:
+        depth += 1
+        level = [inner for each in level for inner in (each.values() if isinstance(each, dict) else each)]
+    return depth
 
 
 def _refuse_long(data: bytes) -> None:

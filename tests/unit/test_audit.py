@@ -4,12 +4,13 @@ import hashlib
 import hmac
 import json
 from datetime import UTC, datetime, timedelta, timezone
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared import audit
 from shared.audit import (
     MAX_BYTES,
     EventError,
@@ -271,3 +272,17 @@ def test_pseudonyms_of_a_person_and_a_record_never_meet_and_another_key_gives_ot
     key = b"k" * 32
     said = {pseudonym(key, "subject", "x"), pseudonym(key, "record", "x"), pseudonym(b"l" * 32, "record", "x")}
     assert len({each.split(":")[1] for each in said}) == 3
+
+
+def test_an_event_of_too_many_levels_is_refused_alike_on_every_python() -> None:
+    def nested(levels: int) -> bytes:
+        data: dict[str, Any] = {}
+        for _ in range(levels - 2):
+            data = {"a": data}
+        event = {"specversion": "1.0", "id": "x/0", "source": "/x", "type": "x", "time": "2026-03-01T12:00:00Z"}
+        return audit.canonical({**event, "data": data})
+
+    assert audit.parse_event(nested(audit.MAX_DEPTH))
+    for levels in (audit.MAX_DEPTH + 1, 300):
+        with pytest.raises(audit.EventError):
+            audit.parse_event(nested(levels))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -274,6 +275,22 @@ def test_a_sound_log_verifies_with_a_key_from_elsewhere_and_without_a_warning(
     found = json.loads(out)
     assert (found["sound"], found["size"], found["events"], found["findings"]) == (True, 300, 300, [])
     assert found["keys"] == [vkey]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_what_is_no_file_is_a_missing_one(
+    log: tuple[Path, str], retention: Retention, make: Callable[[Path], None]
+) -> None:
+    folder, vkey = log
+    for name in ("checkpoint", "tile/entries/000"):
+        (folder / name).rename(folder / "kept")
+        make(folder / name)
+        code, out, _ = retention("audit", "verify", str(folder), "--key", vkey)
+        assert code == 1
+        assert f"{name}: is missing" in out
+        (Path.unlink if make is os.mkfifo else Path.rmdir)(folder / name)
+        (folder / "kept").rename(folder / name)
 
 
 def test_a_key_from_the_log_s_own_folder_is_used_with_a_warning(log: tuple[Path, str], retention: Retention) -> None:
