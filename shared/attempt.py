@@ -34,6 +34,8 @@ Kept = Held | Retained
 class Attempt:
     """What one attempt knows. `begun` is the worker's clock before the attempt's first write; outcomes are by ordinal.
 
+    `since` is when the first of this worker's attempts at the journal began: what they did is among the outcomes.
+
     `again`: an earlier attempt may have deleted. `unsure` are the records that a deletion without an answer may still
     reach: that one stays is not final. `tried` are those that such a deletion may have taken already: if another
     version is there, whether the listed one was changed, or deleted and written anew, is not known. `silent` are those
@@ -42,6 +44,7 @@ class Attempt:
 
     journal: OpenJournal
     begun: datetime
+    since: datetime
     again: bool = False
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     unsure: set[int] = field(default_factory=set)
@@ -50,12 +53,15 @@ class Attempt:
     staying: set[int] = field(default_factory=set)
 
     @classmethod
-    def repeated(cls, journal: OpenJournal, begun: datetime, *, known: Mapping[int, Outcome], quiet: bool) -> Attempt:
+    def repeated(
+        cls, journal: OpenJournal, begun: datetime, *, known: Mapping[int, Outcome], quiet: bool, since: datetime
+    ) -> Attempt:
         """An attempt after another. `quiet`: nothing that the other sent can still be on its way."""
         every = range(len(journal.intent.records))
         return cls(
             journal=journal,
             begun=begun,
+            since=since,
             again=True,
             outcomes=dict(known),
             unsure=set() if quiet else set(every),

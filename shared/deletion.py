@@ -83,7 +83,7 @@ class Gate:
         """
         if not records:
             return ()
-        await self._holds()  # else each delivery of the message would leave one more open journal
+        await self.readable_holds()  # else each delivery of the message would leave one more open journal
         begun = self.clock()
         intent = Intent(
             id=intent_id or new_intent_id(),
@@ -94,8 +94,12 @@ class Gate:
             created=begun,
             records=tuple(records),
         )
-        journal = await self.journals.open(intent)  # a crash from here on leaves the journal open
-        return await self._carry_out(Attempt(journal=journal, begun=begun))
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN):  # the client repeats a write without an answer no longer than so
+                journal = await self.journals.open(intent)  # a crash from here on leaves the journal open
+        except TimeoutError:
+            raise TransientError("the journal could not be opened in time: nothing is deleted") from None
+        return await self._carry_out(Attempt(journal=journal, begun=begun, since=begun))
 
     async def recover(self, intent_id: str) -> Outcomes:
         """Finish an open journal by the same steps, from 2 on. One that is settled or gone needs nothing.
@@ -108,12 +112,16 @@ class Gate:
     async def recover_or_forestall(self, intent_id: str) -> Outcomes:
         """The same for an intent that its worker noted and may not have written down: then it never will be.
 
-        For whoever goes on with that worker's records: it may only be slow, and both would delete them.
+        For whoever goes on with that worker's records: it may only be slow, and both would delete them. Raises
+        UndecidedError for a young journal that no attempt has rewritten: its worker, or a repeat of the very write that
+        created it, may still be on its way, and would begin anew where it was settled and cleared meanwhile.
         """
         journal = await self.journals.read_open(intent_id)
         if journal is None:
             await self.journals.forestall(intent_id, log=str(self.clock().year))
             journal = await self.journals.read_open(intent_id)
+        if journal is not None and journal.first and not await self._quiet(journal):
+            raise UndecidedError(f"journal {intent_id} was opened a moment ago: its worker may be at it")
         return await self._again(journal) if journal else ()
 
     async def ring(self, intent_id: str) -> None:
@@ -123,15 +131,15 @@ class Gate:
         except TransientError:
             log.warning("the ledger's doorbell did not answer; the watch will ring it again")
 
-    async def _again(self, journal: OpenJournal, known: Mapping[int, Outcome] | None = None) -> Outcomes:
-        """Steps 2 to 5 for a journal that another attempt worked on, or still does; `known` is what is final already.
+    async def _again(self, journal: OpenJournal, before: Attempt | None = None) -> Outcomes:
+        """Steps 2 to 5 for a journal that another attempt worked on, or still does; `before` is this worker's last one.
 
         Who will send anything writes a new version of the journal first: by its age the next attempt knows whether
         something may still be on its way.
         """
-        known = known or {}
-        now = await self.journals.objects.now()
-        quiet = journal.modified is not None and now >= journal.modified + ON_ITS_WAY
+        known = before.for_certain() if before else {}
+        since = before.since if before else self.clock()
+        quiet = await self._quiet(journal)
         begun = self.clock()
         current: OpenJournal | None = journal
         while current is not None and len(known) < len(journal.intent.records):
@@ -144,7 +152,11 @@ class Gate:
                 current = await self.journals.read_open(journal.intent.id)
         if current is None:
             return ()
-        return await self._carry_out(Attempt.repeated(current, begun, known=known, quiet=quiet))
+        return await self._carry_out(Attempt.repeated(current, begun, known=known, quiet=quiet, since=since))
+
+    async def _quiet(self, journal: OpenJournal) -> bool:
+        """Whether nothing can be on its way any more of what the attempt sent that wrote this version."""
+        return journal.modified is not None and await self.journals.objects.now() >= journal.modified + ON_ITS_WAY
 
     async def _carry_out(self, attempt: Attempt) -> Outcomes:
         """Steps 2 to 5.
@@ -203,7 +215,7 @@ class Gate:
         except ChangedError:
             current = await self.journals.read_open(intent.id)
             if current is not None:  # another worker began, or gave up: it may have deleted what we found to be there
-                return await self._again(current, attempt.for_certain())
+                return await self._again(current, attempt)
             said = await self.journals.settled(intent.id)
             if said != events:  # else the store's client repeated a write of ours that had gone through
                 await self._correct(attempt, said, now)
@@ -216,8 +228,11 @@ class Gate:
 
         That takes a worker that slept for minutes in the middle of a call. Its event names the one it corrects, and
         the holds that it came across are told. Where the journal is cleared already (`said` is None), what it said is
-        not known here, and every deletion is said.
+        not known here, and every deletion is said; but not by a worker that began less than ON_ITS_WAY ago: nobody can
+        have called final by then what stays, and it may be this one's own writing that was cleared.
         """
+        if said is None and self.clock() < attempt.since + ON_ITS_WAY:
+            return
         intent = attempt.intent
         types = None if said is None else {_ordinal(e["id"]): e["type"] for e in map(audit.parse_event, said)}
         gone = attempt.corrections(types, audit.STAYED)
@@ -244,7 +259,7 @@ class Gate:
             await self.sleep(FIRST_WAIT * 2**number)
         return await step()
 
-    async def _holds(self) -> Sequence[Hold]:
+    async def readable_holds(self) -> Sequence[Hold]:
         """The holds. Raises TransientError where they cannot be read in time, or one covers nobody knows what."""
         try:
             async with asyncio.timeout(ANSWER_WITHIN):
@@ -258,7 +273,7 @@ class Gate:
 
     async def _kept(self, intent: Intent) -> dict[int, Kept]:
         """What must stay: held, or kept by a law against a request."""
-        holds = await self._holds()
+        holds = await self.readable_holds()
         laws = intent.laws if isinstance(intent.cause, RequestCause) else {}
         now = await self.journals.objects.now() if laws else intent.created  # no worker's: its clock may be ahead
         found: dict[int, Kept] = {}

@@ -10,6 +10,7 @@ apart without reading them.
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ from shared.stores.interface import Entry, ObjectStore
 
 VERSION = 1
 FORESTALLED = "forestalled"
+CREATED = "created"  # metadata of a version that no later attempt has rewritten: a mark of whoever created it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +58,13 @@ class OpenJournal:
     """An intent as it stands in the store, with the ETag that settling it is conditional on.
 
     `modified` is when its version was written, by the store's clock: the beginning of the latest attempt, or its giving
-    up. None where this process wrote it.
+    up. None where this process wrote it. `first` says that it is the version that was created.
     """
 
     intent: Intent
     etag: str
     modified: datetime | None = field(default=None, compare=False)
+    first: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,18 +76,19 @@ class Journals:
     async def open(self, intent: Intent) -> OpenJournal:
         """Write the intent, once. A crash after this leaves an open journal that recovery repeats.
 
-        Raises ChangedError when another worker has seen to it meanwhile that it is never begun.
+        Raises ChangedError when another worker has taken it over meanwhile, or has seen to it that it is never begun.
         """
-        data = encode(intent)
+        data, mark = encode(intent), secrets.token_hex(8)
         try:
-            etag = await self.objects.create(_name(intent.id), data, metadata={"state": "open"})
-        except ExistsError as error:  # the SDK repeated a write whose first answer was lost
+            etag = await self.objects.create(_name(intent.id), data, metadata={"state": "open", CREATED: mark})
+        except ExistsError as error:  # the client repeated a write whose first answer was lost, or somebody was faster
             held = await self.objects.read(_name(intent.id))
-            if held is None or held.metadata.get("state") in (FORESTALLED, "settled"):
-                raise ChangedError(f"journal {intent.id} was forestalled by another worker") from error
-            if held.data != data:
+            if held is not None and held.metadata.get(CREATED) == mark:
+                etag = held.etag
+            elif held is None or held.metadata.get("state") in (FORESTALLED, "settled") or held.data == data:
+                raise ChangedError(f"journal {intent.id} was taken over by another worker") from error
+            else:
                 raise IntegrityError(f"journal {intent.id} is somebody else's") from error
-            etag = held.etag
         return OpenJournal(intent=intent, etag=etag)
 
     async def forestall(self, intent_id: str, *, log: str) -> None:
@@ -108,7 +112,8 @@ class Journals:
         stored = await self.objects.read(_name(intent_id))
         if stored is None or stored.metadata.get("state") != "open":
             return None
-        return OpenJournal(intent=decode(stored.data), etag=stored.etag, modified=stored.modified)
+        first = CREATED in stored.metadata
+        return OpenJournal(intent=decode(stored.data), etag=stored.etag, modified=stored.modified, first=first)
 
     async def touch(self, journal: OpenJournal) -> OpenJournal:
         """Make the open journal a new version of itself. Raises ChangedError when another worker was faster."""
@@ -126,11 +131,11 @@ class Journals:
         )
 
     async def settled(self, intent_id: str) -> list[bytes] | None:
-        """The events of a settled journal; None when it is cleared, or not settled."""
+        """The events of a settled journal; None when it is cleared, not settled, or only took a cleared one's name."""
         stored = await self.objects.read(_name(intent_id))
         if stored is None or stored.metadata.get("state") != "settled":
             return None
-        return [text.encode() for text in json.loads(stored.data)["events"]]
+        return [text.encode() for text in json.loads(stored.data)["events"]] or None
 
     async def post(self, intent_id: str, events: Sequence[bytes], *, log: str) -> None:
         """Write events that belong to no deletion, as a journal born settled. The same again is the same.

@@ -46,10 +46,13 @@ class Watch:
             elif entry.modified <= old:
                 left_open.append(intent)
         try:
-            await each(
-                forestalled, self.gate.journals.let_go, log=log, say=lambda entry: f"the end of journal {entry.name}"
-            )
-            await each(left_open, self.gate.recover, log=log, say=lambda intent: f"the recovery of journal {intent}")
+            try:
+                await each(
+                    left_open, self.gate.recover, log=log, say=lambda intent: f"the recovery of journal {intent}"
+                )
+            finally:
+                let_go = self.gate.journals.let_go
+                await each(forestalled, let_go, log=log, say=lambda entry: f"the end of journal {entry.name}")
         finally:
             if settled:
                 await self.gate.ring(settled[-1])

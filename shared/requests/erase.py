@@ -98,7 +98,8 @@ class _Erasure(Attempt):
         await self.update(state=State.WORKING)
         await self.finish_earlier()
         tools = self.tools
-        if not self.document.work and not await still_due(self.document, self.scope, tools.policy, tools.stores):
+        begun = any(unit.outcomes for unit in self.document.work)  # what was only noted may never have reached the gate
+        if not begun and not await still_due(self.document, self.scope, tools.policy, tools.stores):
             await self._finish(NOT_DUE, State.REJECTED)
             return
         if self.document.also is None or self.document.shared_addresses:

@@ -10,6 +10,7 @@ ACCOUNTS = {"erased", "gone", "replaced"}
 STAYS = {"held", "blocked"}
 LOOKED = {"gone": "gone", "new": "replaced"}
 SENDS_LATER = {"create", "touch", "touch read", "holds", "look", "delete"}
+BEGUN_LATER = {"holds first", "read", "idle", "dead"}
 ANSWERS = {"deleted": "erased", "missing": "gone", "changed": "renewed", "leased": "blocked"}
 
 
@@ -94,7 +95,8 @@ class Worker(NamedTuple):
     """A worker at the call that it waits for. Ordinals are places in its unit.
 
     `current`: nobody has written the journal since its version was read or written here. `old`: the attempt is too old
-    to send. `slept`: five minutes passed while it waited for a deletion. `out` has not reached the store yet.
+    to send. `slept`: five minutes passed while it waited for a deletion. `late`: they passed since it began at all. `out`
+    has not reached the store yet.
     """
 
     at: str
@@ -105,6 +107,7 @@ class Worker(NamedTuple):
     current: bool = False
     old: bool = False
     slept: bool = False
+    late: bool = False
     outcomes: tuple[str, ...] = ()
     kept: frozenset[int] = NONE
     unsure: frozenset[int] = NONE

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from explore import Edge
 from gate_promises import Promises
-from gate_state import DEAD, IDLE, SENDS_LATER, Bounds, State, Worker, put
+from gate_state import BEGUN_LATER, DEAD, IDLE, SENDS_LATER, Bounds, State, Worker, put
 
 
 class World(Promises):
@@ -42,14 +42,15 @@ class World(Promises):
         unit = s.units[number]
         if unit.state not in ("absent", "open"):
             return s
-        workers = tuple(
-            w._replace(old=True, slept=w.slept or (w.at == "delete" and bool(w.out)))
-            if w.unit == number and w.at in SENDS_LATER
-            else w
-            for w in s.workers
-        )
+        workers = tuple(self._passes(w) if w.unit == number else w for w in s.workers)
         ghosts = frozenset(g for g in s.ghosts if g[0] != number)
         return s._replace(units=put(s.units, number, unit._replace(young=False)), workers=workers, ghosts=ghosts)
+
+    @staticmethod
+    def _passes(w: Worker) -> Worker:
+        if w.at in SENDS_LATER:
+            w = w._replace(old=True, slept=w.slept or (w.at == "delete" and bool(w.out)))
+        return w if w.at in BEGUN_LATER else w._replace(late=True)
 
     def _reaches(self, s: State, unit: int, r: int) -> tuple[State, str]:
         """A conditional deletion reaches the store: what it does, and answers."""

@@ -35,11 +35,11 @@ HELD = Held(hold="h")
 
 
 def first() -> Attempt:
-    return Attempt(journal=JOURNAL, begun=NOW)
+    return Attempt(journal=JOURNAL, begun=NOW, since=NOW)
 
 
 def again(*, quiet: bool, **known) -> Attempt:
-    return Attempt.repeated(JOURNAL, NOW, known={int(n[1:]): each for n, each in known.items()}, quiet=quiet)
+    return Attempt.repeated(JOURNAL, NOW, known={int(n[1:]): each for n, each in known.items()}, quiet=quiet, since=NOW)
 
 
 @pytest.mark.parametrize(

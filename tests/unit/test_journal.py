@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.errors import ChangedError, IntegrityError, TransientError
+from shared.errors import ChangedError, IntegrityError
 from shared.journal import Intent, Journals, decode, encode
 from shared.model import Action, Locator, Record, RequestCause, Scope, ScopeKind, SweepCause
-from shared.stores.memory import Fault, MemoryObjects
+from shared.stores.memory import MemoryObjects
 
 TIMES = st.datetimes(timezones=st.just(UTC))
 SCOPES = st.builds(Scope, kind=st.sampled_from(ScopeKind), id=st.text(min_size=1))
@@ -142,11 +142,33 @@ async def test_a_journal_that_is_not_there_is_not_open() -> None:
 async def test_opening_whose_answer_was_lost_is_repeated_as_the_same_journal() -> None:
     objects = MemoryObjects()
     journals = Journals(objects=objects)
-    objects.arm(Fault(write="create", applied=True))
-    with pytest.raises(TransientError):
-        await journals.open(INTENT)
+    create = objects.create
+
+    async def twice(name: str, data: bytes, **more: Any) -> str:
+        await create(name, data, **more)
+        return await create(name, data, **more)
+
+    objects.create = twice  # type: ignore[method-assign]
     journal = await journals.open(INTENT)
     await journals.settle(journal, EVENTS, log="2026")
+
+
+async def test_a_journal_that_another_worker_has_begun_to_recover_is_not_taken_for_one_s_own() -> None:
+    objects = MemoryObjects()
+    journals = Journals(objects=objects)
+    create = objects.create
+
+    async def repeated_late(name: str, data: bytes, **more: Any) -> str:
+        await create(name, data, **more)
+        held = await journals.read_open(INTENT.id)
+        assert held is not None
+        assert held.first
+        assert not (await journals.touch(held)).first
+        return await create(name, data, **more)
+
+    objects.create = repeated_late  # type: ignore[method-assign]
+    with pytest.raises(ChangedError):
+        await journals.open(INTENT)
 
 
 async def test_an_id_that_another_intent_has_is_an_integrity_error() -> None:
@@ -165,7 +187,7 @@ async def test_a_journal_that_was_forestalled_is_begun_no_more_and_takes_no_othe
     if cleared:
         [entry] = [each async for each in objects.list()]
         await journals.let_go(entry)
-        assert await journals.settled(INTENT.id) == []
+        assert await journals.settled(INTENT.id) is None
     with pytest.raises(ChangedError):
         await journals.open(INTENT)
     other = replace(INTENT, id="b" * 32)
