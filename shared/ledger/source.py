@@ -46,14 +46,16 @@ class Folder:
             opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
-        with os.fdopen(opened, "rb", buffering=0) as file:
+        try:
             about = os.fstat(opened)
             if not stat.S_ISREG(about.st_mode):
                 return None
-            data = file.read(min(about.st_size + 1, MOST_BYTES)) or b""  # not MOST_BYTES: so much memory costs time
-            while about.st_size < len(data) < MOST_BYTES and (more := file.read(MOST_BYTES - len(data))):
+            data = os.read(opened, min(about.st_size + 1, MOST_BYTES))  # not MOST_BYTES: so much memory costs time
+            while about.st_size < len(data) < MOST_BYTES and (more := os.read(opened, MOST_BYTES - len(data))):
                 data += more
             return data
+        finally:
+            os.close(opened)
 
     @staticmethod
     def _names(folder: Path) -> list[str]:
