@@ -1,14 +1,29 @@
-"""The app that the Functions host loads: the blueprints of the role in APP_ROLE, and telemetry where it is wanted."""
+"""The app that the Functions host loads: the blueprints of the role in APP_ROLE, and telemetry where it is wanted.
 
-import azure.functions as func
+A role's modules are all imported here, so that one that is broken fails at load, and none of the other role's.
+Meanwhile the garbage collector rests, and what was loaded is left out of its later rounds: it stays for the life of the
+process, and to walk it again and again is what they cost.
+"""
 
-from functions import ledger, requests, sweeps, telemetry, watch
-from functions.host import config
+import gc
+from importlib import import_module
 
-PIPELINE = (sweeps.bp, requests.bp, watch.bp)
-LEDGER = (ledger.bp,)
+PIPELINE = ("sweeps", "requests", "watch")
+LEDGER = ("ledger",)
 
-telemetry.configure()
-app = func.FunctionApp()
-for blueprint in {"pipeline": PIPELINE, "ledger": LEDGER, "all": PIPELINE + LEDGER}[config().role]:
-    app.register_functions(blueprint)
+collecting = gc.isenabled()
+gc.disable()
+try:
+    import azure.functions as func
+
+    from functions import telemetry
+    from functions.host import config
+
+    telemetry.configure()
+    app = func.FunctionApp()
+    for name in {"pipeline": PIPELINE, "ledger": LEDGER, "all": PIPELINE + LEDGER}[config().role]:
+        app.register_functions(import_module(f"functions.{name}").bp)
+finally:
+    gc.freeze()
+    if collecting:
+        gc.enable()

@@ -28,13 +28,13 @@ from bench.journals import UNIT, journals, post
 from bench.result import Result, hand_over
 from local.processes import Process
 from local.servers import Ports, azurite, runner, servicebus, settings, start_all
+from shared.clock import utc_now
 from shared.containers import OWN_CONTAINERS
 from shared.ledger.head import decode_head
 from shared.ledger.log import head_name
 from shared.messages import doorbell
 from shared.stores.blob import BlobObjects
 from shared.stores.servicebus import BusSender
-from shared.wiring import utc_now
 
 JOURNALS = 100
 REPETITIONS = 3

@@ -8,7 +8,8 @@ from pathlib import Path
 from cli import output
 from shared.config import Config
 from shared.errors import ConfigError
-from shared.ledger.checkpoint import CheckpointError, Signer, Verifier, former_keys, parse_vkey
+from shared.ledger.checkpoint import CheckpointError, Verifier, parse_vkey
+from shared.ledger.signing import signer
 from shared.ledger.source import VERIFIER_KEY
 
 
@@ -36,9 +37,7 @@ def trusted(given: str | None, *, origin: str, folder: Path | None, config: Conf
         output.note(
             "warning: the key is made of this app's own LEDGER_SIGNING_SEED: an auditor gives the published one"
         )
-        return Signer(
-            name=origin, seed=config.signing_seed(), former=former_keys(config.text("LEDGER_FORMER_KEYS"), origin)
-        ).verifiers
+        return signer(config, origin).verifiers
     raise ConfigError("no key to check with: give --key, or the setting LEDGER_VERIFIER_KEY")
 
 

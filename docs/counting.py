@@ -28,12 +28,13 @@ from azure.cosmos.aio import CosmosClient
 from local.prepare import prepare
 from local.servers import Ports, Stack
 from shared import messages, wiring
+from shared.clock import utc_now
 from shared.config import Config
 from shared.liveness import TIMERS
 from shared.model import utc_text
 from shared.plan import swept_rules
 from shared.policy import Policy
-from shared.wiring import Product, utc_now
+from shared.wiring import Product
 
 COUNTS = Path(__file__).parent / "counts.json"
 FEW, MANY = 2_000, 6_000

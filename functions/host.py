@@ -1,7 +1,6 @@
-"""What every trigger needs: settings, the one Product of this process, heartbeats, the parking of a bad message.
+"""What every trigger needs, in either role: settings, a log line for what fails, heartbeats, a pause.
 
-Nothing is connected at import. A setting that is missing fails the invocation, which the host repeats: no message is
-parked for a fault of ours.
+Nothing is connected at import. A setting that is missing fails the invocation, which the host repeats.
 """
 
 from __future__ import annotations
@@ -10,16 +9,14 @@ import asyncio
 import logging
 import os
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Protocol, TypeVar
 
-import azure.functions as func
-
-from shared import messages
 from shared.config import Config, load
-from shared.errors import PermanentError, TransientError, named
-from shared.wiring import Product, shared_product, utc_now
+from shared.errors import TransientError, named
+from shared.liveness import Heartbeats
 
 log = logging.getLogger("retention.functions")
 PAUSE_SECONDS = 30  # before a dead letter comes again: its queue has no delivery limit, and no pause of its own
@@ -30,11 +27,6 @@ logging.getLogger("azure").setLevel(logging.WARNING)  # at INFO the SDKs log eac
 def config() -> Config:
     """The settings, from the environment."""
     return load(os.environ)
-
-
-async def product() -> Product:
-    """The one Product of this process."""
-    return await shared_product(config())
 
 
 @asynccontextmanager
@@ -54,9 +46,20 @@ async def told(function: str) -> AsyncIterator[None]:
         raise
 
 
+class Beating(Protocol):
+    """A product whose timers leave heartbeats."""
+
+    @property
+    def heartbeats(self) -> Heartbeats:
+        """The heartbeats."""
+
+
+App = TypeVar("App", bound=Beating)
+
+
 @asynccontextmanager
-async def heartbeat(timer: str) -> AsyncIterator[Product]:
-    """The Product for one firing of a timer, of which a heartbeat tells when it ends well, by the store's clock."""
+async def beating(timer: str, product: Callable[[], Awaitable[App]]) -> AsyncIterator[App]:
+    """The role's product for one firing of a timer; a heartbeat tells that it ended well, by the store's clock."""
     async with told(timer):
         app = await product()
         yield app
@@ -71,17 +74,3 @@ async def unhurried() -> AsyncIterator[None]:
     except Exception:
         await asyncio.sleep(PAUSE_SECONDS)
         raise
-
-
-async def park(app: Product, msg: func.ServiceBusMessage, *, queue: str, error: PermanentError) -> None:
-    """Record a message that can never succeed, with its event, and raise the alarm; the host then completes it."""
-    body = msg.get_body()
-    log.error("ALARM a message on %s was parked: %s", queue, error)
-    await app.parking.park(
-        body,
-        queue=queue,
-        message_id=msg.message_id or "",
-        reason=str(error),
-        request=messages.request_id_of(body),
-        now=utc_now(),
-    )

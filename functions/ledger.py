@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import logging
+from contextlib import AbstractAsyncContextManager
 from secrets import token_hex
 from typing import List  # noqa: UP035 - the host accepts this spelling of a batch only
 
 import azure.functions as func
 
 from functions import telemetry
-from functions.host import heartbeat, product, told
+from functions.host import beating, config, told
+from shared.clock import utc_now
+from shared.connections import shared
 from shared.each import each
 from shared.ledger.log import append, logs, years
 from shared.ledger.publish import publish
 from shared.ledger.seal import seal
+from shared.ledger.wiring import LedgerProduct
 from shared.messages import doorbell
-from shared.wiring import utc_now
 
 bp = func.Blueprint()
 log = logging.getLogger("retention.ledger")
 RING_SECONDS = 30  # half the lock of queue `ledger`
+
+
+async def product() -> LedgerProduct:
+    """The one of this process."""
+    return await shared(LedgerProduct, config())
+
+
+def heartbeat(timer: str) -> AbstractAsyncContextManager[LedgerProduct]:
+    """It, for one firing of a timer."""
+    return beating(timer, product)
 
 
 @bp.service_bus_queue_trigger(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import azure.functions as func
 
-from functions.host import heartbeat, park, product, told, unhurried
+from functions.host import told, unhurried
+from functions.pipeline import heartbeat, park, product
 from shared import messages
+from shared.clock import utc_now
 from shared.dead_letters import SWEEPS
 from shared.errors import PermanentError
-from shared.wiring import utc_now
 
 bp = func.Blueprint()
 

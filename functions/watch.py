@@ -7,10 +7,10 @@ import logging
 import azure.functions as func
 
 from functions import telemetry
-from functions.host import heartbeat
+from functions.pipeline import heartbeat
+from shared.clock import utc_now
 from shared.each import each
-from shared.metrics import of_status
-from shared.wiring import utc_now
+from shared.gauges import of_status
 
 bp = func.Blueprint()
 log = logging.getLogger("retention.watch")

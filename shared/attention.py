@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+from shared.metrics import SOON
 from shared.overdue import said
 from shared.posture.watch import said as said_of_posture
 from shared.standing import SHOWN, Attention, CategoryStatus, Status
-
-SOON = timedelta(days=7)
-"""A request that is due within this time, and not finished, needs attention."""
 
 
 def attention(found: Status, *, after: timedelta) -> list[Attention]:

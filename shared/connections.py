@@ -1,33 +1,31 @@
-"""Connections: from the settings to the clients of the services, and to the stores over them. Nothing else builds one.
+"""Connections: from the settings to the clients of the services that every role has, and to the product's own stores.
 
-Clients are built when a role first needs them and live as long as the process; nothing is built at import.
+Clients are built when a role first needs them and live as long as the process; nothing is built at import. The data
+that is governed is reached by `shared.governed`, which role ledger does without.
 """
 
 from __future__ import annotations
 
+import asyncio
+import weakref
 from contextlib import AsyncExitStack
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
-from azure.core.exceptions import AzureError
-from azure.cosmos.aio import CosmosClient
 from azure.servicebus.aio import ServiceBusClient
 from azure.storage.blob.aio import BlobServiceClient
 
 from shared.config import Config
-from shared.containers import OWN_CONTAINERS, OwnContainer
+from shared.containers import OWN_CONTAINERS
 from shared.errors import ConfigError
 from shared.policy import Policy
 from shared.policy_file import load
 from shared.stores.blob import BlobObjects, client_options
-from shared.stores.blob_records import BlobRecords
-from shared.stores.cosmos_records import CosmosRecords, translate
-from shared.stores.cosmos_transport import PatientTransport
-from shared.stores.interface import RecordStore
-from shared.stores.own_records import PLACE, Container, OwnRecords
 from shared.stores.servicebus import BusSender, dead_letters
 
 TOPIC = "audit"
+
+Some = TypeVar("Some", bound="Connections")
 
 
 class Connections:
@@ -38,27 +36,9 @@ class Connections:
         self._stack = AsyncExitStack()
         self._blobs: dict[str, BlobServiceClient] = {}
         self._senders: dict[str, BusSender] = {}
-        self._cosmos: CosmosClient | None = None
 
     async def __aenter__(self) -> Self:
-        """Connect what must be connected before its first use: Cosmos DB, where it is configured."""
-        if self.config.has("COSMOS_MAIN"):
-            try:
-                self._cosmos = await self._stack.enter_async_context(self._cosmos_client())
-            except ValueError:
-                raise ConfigError("setting COSMOS_MAIN is no connection string of a Cosmos DB account") from None
-            except AzureError as error:
-                raise translate(error) from None
         return self
-
-    def _cosmos_client(self) -> CosmosClient:
-        how, where = self.config.connection("COSMOS_MAIN", "accountEndpoint")
-        if how == "identity":
-            return CosmosClient(where, credential=self._credential("COSMOS_MAIN"), transport=PatientTransport())
-        local = "//127.0.0.1" in where or "//localhost" in where
-        return CosmosClient.from_connection_string(
-            where, enable_endpoint_discovery=not local, transport=PatientTransport()
-        )
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
@@ -135,24 +115,16 @@ class Connections:
         """The policy."""
         return load(self.config.policy_file)
 
-    @cached_property
-    def stores(self) -> dict[str, RecordStore]:
-        """The governed data, by `<kind>/<account>`: those accounts that are configured."""
-        most = self.config.number("RETENTION_CONCURRENCY")
-        stores: dict[str, RecordStore] = {}
-        for account in ("data", "backup"):
-            setting = f"BLOB_{account.upper()}"
-            if self.config.has(setting):
-                stores[f"blob/{account}"] = BlobRecords(
-                    service=self.blobs(setting), account=account, concurrency=most, lines=self.policy.line_finders()
-                )
-        if self._cosmos is not None:
-            database = self._cosmos.get_database_client(self.config.text("COSMOS_MAIN_DATABASE"))
-            stores["cosmos/main"] = CosmosRecords(database=database, account="main", concurrency=most)
-        own = [c for c in OWN_CONTAINERS if c.swept_by == "pipeline" and self.config.has(c.account)]
-        stores[PLACE] = OwnRecords(containers={c.name: self._swept(c, most) for c in own})
-        return stores
 
-    def _swept(self, own: OwnContainer, most: int) -> Container:
-        account = BlobRecords(service=self.blobs(own.account), account="", concurrency=most)
-        return Container(objects=self.own(own.name), account=account)
+_open: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[type, asyncio.Task[Any]]] = weakref.WeakKeyDictionary()
+
+
+async def shared(kind: type[Some], config: Config) -> Some:
+    """The one of its kind in this process's event loop, whoever asks: functions share its clients."""
+    loop = asyncio.get_running_loop()
+    tasks = _open.setdefault(loop, {})
+    task: asyncio.Task[Some] | None = tasks.get(kind)
+    if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+        task = loop.create_task(kind(config).__aenter__())
+        tasks[kind] = task
+    return await asyncio.shield(task)

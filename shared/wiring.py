@@ -1,28 +1,22 @@
-"""Wiring: from the settings to the use cases with real stores behind them."""
+"""Wiring: from the settings to the use cases with real stores behind them. Role ledger's: `shared.ledger.wiring`."""
 
 from __future__ import annotations
 
-import asyncio
-import weakref
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 
-from shared.config import Config
-from shared.connections import Connections
+from shared.clock import Hurry, utc_now
 from shared.control import Control
 from shared.dead_letters import DeadLetters
 from shared.deletion import Gate
 from shared.door import Door
+from shared.governed import Governed
 from shared.holding import Holding
 from shared.holds import Holds
 from shared.journal import Journals
 from shared.keys import ScopeKeys
-from shared.ledger.checkpoint import Signer, former_keys
-from shared.ledger.head import Ledger
-from shared.ledger.outboxes import Outboxes
 from shared.ledger.reader import Live, sealed
-from shared.ledger.retire import Retirement
-from shared.liveness import Heartbeats
+from shared.ledger.wiring import LedgerProduct
 from shared.overdue import Overseer
 from shared.parking import Parking
 from shared.plan import Caps
@@ -44,7 +38,7 @@ from shared.sweep import Sweeps
 from shared.watch import Watch
 
 
-class Product(Connections):
+class Product(Governed, LedgerProduct):
     """Everything, built on demand. Use `async with`, or `close` it."""
 
     @cached_property
@@ -139,11 +133,6 @@ class Product(Connections):
     def dead_letters(self) -> DeadLetters:
         """The dead letters of the pipeline's own messages."""
         return DeadLetters(runs=self.runs, requests=self.requests, parking=self.parking, clock=utc_now)
-
-    @cached_property
-    def heartbeats(self) -> Heartbeats:
-        """The heartbeats."""
-        return Heartbeats(objects=self.own("heartbeats"))
 
     @cached_property
     def overseer(self) -> Overseer:
@@ -263,62 +252,6 @@ class Product(Connections):
             after=timedelta(seconds=self.config.number("RETENTION_RECOVER_AFTER")),
         )
 
-    @cached_property
-    def ledger(self) -> Ledger:
-        """The audit log's storage."""
-        return Ledger(
-            origin=self.config.text("LEDGER_ORIGIN"),
-            tiles=self.own("audit-log"),
-            state=self.own("audit-state"),
-            journals=Outboxes(journals=self.own("journals"), ours=self.own("ledger-journals")),
-        )
-
-    @cached_property
-    def retirement(self) -> Retirement:
-        """The dropping of logs whose period is over."""
-        return Retirement(
-            ledger=self.ledger,
-            policy=self.policy,
-            doorbell=self.queue("ledger"),
-            source=f"//{self.config.text('LEDGER_ORIGIN')}",
-        )
-
-    def signer(self, year: str) -> Signer:
-        """The signer of a year's log: role ledger only."""
-        origin = self.ledger.origin_of(year)
-        former = former_keys(self.config.text("LEDGER_FORMER_KEYS"), origin)
-        return Signer(name=origin, seed=self.config.signing_seed(), former=former)
-
     def hurry(self, seconds: float | None = None) -> Hurry:
         """A time budget that begins now: a worker's, unless `seconds` says otherwise."""
         return Hurry(seconds=self.config.number("RETENTION_TIME_BUDGET") if seconds is None else seconds)
-
-
-class Hurry:
-    """Says when a time budget is over."""
-
-    def __init__(self, *, seconds: float) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._end = self._loop.time() + seconds
-
-    def __call__(self) -> bool:
-        """Whether it is."""
-        return self._loop.time() >= self._end
-
-
-def utc_now() -> datetime:
-    """The machine's clock. Cutoffs are not made of it: they are made of the stores' own."""
-    return datetime.now(UTC)
-
-
-_open: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Product]] = weakref.WeakKeyDictionary()
-
-
-async def shared_product(config: Config) -> Product:
-    """The one Product of this process's event loop: functions share its clients."""
-    loop = asyncio.get_running_loop()
-    task = _open.get(loop)
-    if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
-        task = loop.create_task(Product(config).__aenter__())
-        _open[loop] = task
-    return await asyncio.shield(task)

@@ -6,10 +6,11 @@ from typing import Any
 
 from functions.host import told
 from shared import messages
+from shared.clock import utc_now
 from shared.errors import RetentionError
 from shared.ledger.log import append, years
 from shared.ledger.seal import seal
-from shared.wiring import Product, utc_now
+from shared.wiring import Product
 
 MOST_DELIVERIES = 10
 

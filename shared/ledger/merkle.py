@@ -66,7 +66,8 @@ def root_of(hashes: Iterable[bytes]) -> bytes:
     if not row or len(row) & (len(row) - 1):
         return fold(peaks(row))
     while len(row) > 1:  # a perfect tree, as every full tile is: level by level
-        row = [sha256(b"\x01" + left + right).digest() for left, right in zip(row[::2], row[1::2], strict=True)]
+        each = iter(row)  # taken twice for a pair
+        row = [sha256(b"\x01" + left + right).digest() for left, right in zip(each, each, strict=True)]
     return row[0]
 
 

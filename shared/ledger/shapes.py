@@ -50,7 +50,7 @@ class Shapes:
         for data in entries:
             found = match(data) if plain else None
             if found is not None:
-                event_id, its_time = found.group(1, 2)  # id and time, in the order of their names
+                event_id, its_time = found.groups()  # id and time, in the order of their names
                 if its_time == time:
                     said.append(event_id.decode())
                     continue

@@ -15,8 +15,8 @@ from azure.cosmos.aio import DatabaseProxy
 from azure.storage.blob.aio import BlobServiceClient
 
 from shared.config import Config
-from shared.connections import Connections
 from shared.errors import ConfigError
+from shared.governed import Governed
 from shared.policy import Policy
 from shared.posture import read_blob, read_cosmos
 from shared.posture.management import Management
@@ -85,7 +85,7 @@ async def read_all(
     return read
 
 
-async def read_stores(app: Connections, *, management: Management | None, look: int = LOOK) -> dict[str, Account]:
+async def read_stores(app: Governed, *, management: Management | None, look: int = LOOK) -> dict[str, Account]:
     """The same of the stores that the settings connect. Raises TransientError."""
     cosmos: Any = app.stores.get("cosmos/main")
     return await read_all(

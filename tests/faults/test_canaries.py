@@ -26,12 +26,12 @@ from world import OWN, QUEUES, Message, World
 from functions.host import told
 from shared import messages
 from shared.errors import RetentionError
+from shared.gauges import of_status
 from shared.holds import Holds
 from shared.journal import Journals
 from shared.ledger.log import years
 from shared.ledger.reader import Live
 from shared.ledger.reader import entries as log_entries
-from shared.metrics import of_status
 from shared.parking import entries
 from shared.requests.documents import State
 from shared.status import Gathering

@@ -18,7 +18,7 @@ from disturbances import Broken, Scene
 from promises import assert_whole
 from world import World
 
-from functions import host, ledger, requests, watch
+from functions import ledger, pipeline, requests, watch
 from shared.audit import EventType
 from shared.errors import RetentionError
 from shared.ledger.retire import Retirement
@@ -58,7 +58,7 @@ class App(SimpleNamespace):
 @contextmanager
 def running(world: World) -> Iterator[None]:
     """The functions have this world's app."""
-    before = {module: module.product for module in (host, ledger, requests)}
+    before = {module: module.product for module in (pipeline, ledger, requests)}
 
     async def product() -> App:
         return App(world)

@@ -21,13 +21,15 @@ from local.prepare import prepare
 from local.runner.app import load
 from shared import messages
 from shared.audit import EventType
+from shared.clock import utc_now
 from shared.config import Config
+from shared.connections import shared
 from shared.containers import OWN_CONTAINERS
 from shared.documents import read
 from shared.ledger.log import years
 from shared.ledger.reader import Live, entries
 from shared.parking import ParkedMessage
-from shared.wiring import Product, shared_product, utc_now
+from shared.wiring import Product
 
 NUMBER = int(os.environ.get("RETENTION_MESSAGES", "200")) // (50 if "RETENTION_MESSAGES" in os.environ else 1)
 SECRET = re.compile("|".join(map(re.escape, (KANARI, *ADDRESSES))), re.IGNORECASE)
@@ -42,7 +44,7 @@ async def app(stack, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Product]:
         monkeypatch.setenv(name, value)
     config = Config(values=stack.settings)
     await prepare(config)
-    app = await shared_product(config)
+    app = await shared(Product, config)
     yield app
     await app.close()
 

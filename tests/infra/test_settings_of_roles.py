@@ -56,7 +56,7 @@ def modules(role: str) -> list[ModuleType]:
     """The modules of a role's functions, as function_app.py registers them."""
     tree = ast.parse((ROOT / "function_app.py").read_text())
     listed = {
-        node.targets[0].id: [each.value.id for each in node.value.elts]
+        node.targets[0].id: ast.literal_eval(node.value)
         for node in tree.body
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple)
     }

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import pytest
 
-from functions import host
+from functions import pipeline
 from functions.host import told
 from shared.errors import TransientError
 from shared.liveness import Heartbeats
@@ -61,8 +61,8 @@ async def test_a_heartbeat_is_told_by_the_stores_clock_whatever_the_machines_say
     async def product() -> SimpleNamespace:
         return SimpleNamespace(heartbeats=heartbeats)
 
-    monkeypatch.setattr(host, "product", product)
-    async with host.heartbeat("planner"):
+    monkeypatch.setattr(pipeline, "product", product)
+    async with pipeline.heartbeat("planner"):
         pass
     [entry] = [each async for each in heartbeats.objects.list()]
     assert entry.metadata["last"] == utc_text(START)

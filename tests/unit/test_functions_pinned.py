@@ -119,6 +119,13 @@ for role in ("portal", "Pipeline", "pipeline,ledger", "", None):
     assert all(line.startswith("ConfigError setting APP_ROLE") for line in lines), lines
 
 
+@pytest.mark.parametrize("role", ["ledger", "portal"])
+def test_the_garbage_collector_works_again_once_the_app_is_loaded_or_was_refused(role: str) -> None:
+    code = "import contextlib, gc\nwith contextlib.suppress(Exception): import function_app\nprint(gc.isenabled())"
+    output, _ = child(code, role).communicate(timeout=60)
+    assert output == "True\n"
+
+
 @pytest.mark.parametrize(("role", "functions"), [("pipeline", PIPELINE), ("ledger", LEDGER)])
 def test_the_readme_lists_the_functions_of_each_role(role: str, functions: dict[str, Any]) -> None:
     [row] = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith(f"| `{role}` |")]

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 OURS = ("function_app", "functions", "cli", "shared", "local")
 
 PURE = {
-    "shared", "shared.audit", "shared.config", "shared.each", "shared.errors", "shared.layout", "shared.message_forms", "shared.messages", "shared.model",
+    "shared", "shared.audit", "shared.clock", "shared.config", "shared.each", "shared.errors", "shared.layout", "shared.message_forms", "shared.messages", "shared.model",
     "shared.period", "shared.policy", "shared.policy_checks", "shared.policy_fields", "shared.policy_terms", "shared.policy_file",
     "shared.policy_finders", "shared.year_end",
     "shared.strict_yaml", "shared.containers",
@@ -36,11 +36,13 @@ ADAPTERS = {
     "shared.stores.memory", "shared.stores.memory_own", "shared.stores.memory_records", "shared.stores.own_records",
     "shared.stores.servicebus", "shared.stores.walker",
 }  # fmt: skip
-WIRING = {"shared.connections", "shared.wiring", "shared.posture.wiring"}
+WIRING = {
+    "shared.connections", "shared.governed", "shared.ledger.wiring", "shared.wiring", "shared.posture.wiring",
+}  # fmt: skip
 
 AUDITORS = {
     "shared.audit", "shared.ledger.checkpoint", "shared.ledger.merkle", "shared.ledger.proofs", "shared.ledger.prove",
-    "shared.ledger.source", "shared.ledger.tiles", "shared.ledger.verify",
+    "shared.ledger.signing", "shared.ledger.source", "shared.ledger.tiles", "shared.ledger.verify",
 }  # fmt: skip
 """What an auditor runs on a laptop: no Azure SDK, whatever it imports in turn."""
 
@@ -101,7 +103,8 @@ def test_the_layers_name_modules_that_exist() -> None:
 
 
 def test_the_app_imports_the_functions_alone() -> None:
-    assert all(name == "azure.functions" or _of({name}, "functions") for name in IMPORTS["function_app"])
+    own = {"azure.functions", "gc", "importlib"}  # what it imports by name is of `functions` too
+    assert all(name in own or _of({name}, "functions") for name in IMPORTS["function_app"])
 
 
 @pytest.mark.parametrize("module", sorted(SHARED))
@@ -153,6 +156,15 @@ def test_only_the_wiring_and_the_adapters_import_azure() -> None:
 
 def test_the_wiring_is_imported_by_the_doors_alone() -> None:
     assert {name for name in SHARED - WIRING if IMPORTS[name] & WIRING} == set()
+
+
+def test_role_ledger_loads_nothing_that_only_the_pipeline_needs() -> None:
+    pipelines = (
+        "azure.cosmos", "azure.mgmt", "functions.pipeline", "shared.governed", "shared.wiring", "shared.planner", "shared.sweep",
+        "shared.requests", "shared.posture",
+    )  # fmt: skip
+    assert _of(_reached("functions.ledger"), *pipelines) == set()
+    assert _of(_reached("functions.watch"), *pipelines)  # such are found
 
 
 @pytest.mark.parametrize("module", sorted(AUDITORS))

@@ -311,11 +311,13 @@ def test_verify_needs_neither_azure_nor_the_stores():
 
 async def test_pipes_devices_and_endless_files_in_a_folder_are_read_as_nothing_or_to_a_bound(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "checkpoint")
+    (tmp_path / "folder").mkdir()
     (tmp_path / "zero").symlink_to("/dev/zero")
     with (tmp_path / "sparse").open("wb") as file:
         file.truncate(50 * 2**30)
     folder = Folder(tmp_path)
     assert await folder.read("checkpoint") is None
+    assert await folder.read("folder") is None
     assert await folder.read("zero") is None
     assert len(await folder.read("sparse") or b"") == MOST_BYTES
 

@@ -10,7 +10,8 @@ from office import AFTER, ID, POLICY, WHO, Office
 
 from shared.attention import late_run
 from shared.audit import EventType
-from shared.metrics import METRICS, Point, of_events, of_status
+from shared.gauges import of_status
+from shared.metrics import METRICS, Point, of_events
 from shared.overdue import Look, Overdue
 from shared.posture.watch import NAME, Broken, PostureLook
 from shared.requests.documents import State
