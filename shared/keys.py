@@ -48,7 +48,7 @@ class ScopeKeys:
     """The container of keys. Nothing is cached: a destroyed key is gone from the next unit of work on."""
 
     objects: ObjectStore
-    concurrency: int = 8
+    concurrency: int = 32  # a unit reads one for each person or home, and each is but 32 bytes
 
     async def get(self, names: Iterable[str]) -> Mapping[str, bytes]:
         """Return the key of each name, made now where there is none. A crash after making one leaves it unused."""

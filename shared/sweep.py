@@ -3,7 +3,7 @@
 Nothing here deletes. Workers know nothing of each other; two on one slice cost work and lose nothing, because each
 delete is conditional and each progress write is a compare-and-swap. While its category is paused a worker begins no
 unit, and leaves the slice where it stands: the planner sends it again afterwards. Only the unit that a crash left open
-is finished even then, by the watch.
+is finished even then, by the watch. The next page is listed while a unit is at the gate; whoever stops drops it.
 
 Refused: orders of a run that is not its category's, or that waits for approval. A slice ends early where more is due
 than was counted, unless somebody approved the run, and where the policy is another one than it was planned under: the
@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -29,6 +30,7 @@ from shared.policy import Policy
 from shared.policy_terms import Rule
 from shared.requests.by_policy import start_erasure
 from shared.runs import Current, RunDocument, Runs, SliceProgress
+from shared.stores.concurrency import one_ahead
 from shared.stores.interface import Page, Queue, RecordStore, Slice, record_store
 
 log = logging.getLogger("retention.sweep")
@@ -116,31 +118,36 @@ class Sweeps:
         pages = record_store(self.stores, category).expired(
             category, rule, part, now=planned.now, cursor=held.value.cursor, size=self.unit
         )
-        async for listed in pages:
-            if await self.runs.paused(category.id):
-                log.info("slice %d of %s stops: its category is paused", order.slice, order.run)
-                break
-            page = without_nobodys(listed, rule)
-            strange = Counter(held.value.strange) + Counter(page.strange)
-            change: dict[str, Any] = {}
-            if page.records:
-                begun = held.value.begun + len(page.records)
-                if begun > planned.quota and current.approval != "given":
-                    log.error("ALARM slice %d of %s met more than was counted: it ends here", order.slice, order.run)
-                    return await self._end(order, held, MORE_THAN_COUNTED, {"strange": strange})
-                intent = new_intent_id() if rule.action == "delete" else ""
-                held = await self._record(order, held, {"begun": begun, "intent": intent})
-                if intent:
-                    change = _counted(held.value, await self.gate.delete(page.records, cause, intent_id=intent))
-                else:
-                    free = [r for r in page.records if not any(hold.covers(r, cause) for hold in holds)]
-                    await self._forward(free, rule, document.started)
-                    change = _forwarded(held.value, len(page.records), len(free))
-            change |= {"cursor": page.cursor, "done": page.cursor == "", "strange": strange}
-            held = await self._record(order, held, change)
-            if not held.value.done and hurry():
-                await send_slice(self.sweeps, order.category, order.run, order.slice, order.attempt, hop=order.hop + 1)
-                break
+        async with aclosing(one_ahead(pages)) as ahead:
+            async for listed in ahead:
+                if await self.runs.paused(category.id):
+                    log.info("slice %d of %s stops: its category is paused", order.slice, order.run)
+                    break
+                page = without_nobodys(listed, rule)
+                strange = Counter(held.value.strange) + Counter(page.strange)
+                change: dict[str, Any] = {}
+                if page.records:
+                    begun = held.value.begun + len(page.records)
+                    if begun > planned.quota and current.approval != "given":
+                        log.error(
+                            "ALARM slice %d of %s met more than was counted: it ends here", order.slice, order.run
+                        )
+                        return await self._end(order, held, MORE_THAN_COUNTED, {"strange": strange})
+                    intent = new_intent_id() if rule.action == "delete" else ""
+                    held = await self._record(order, held, {"begun": begun, "intent": intent})
+                    if intent:
+                        change = _counted(held.value, await self.gate.delete(page.records, cause, intent_id=intent))
+                    else:
+                        free = [r for r in page.records if not any(hold.covers(r, cause) for hold in holds)]
+                        await self._forward(free, rule, document.started)
+                        change = _forwarded(held.value, len(page.records), len(free))
+                change |= {"cursor": page.cursor, "done": page.cursor == "", "strange": strange}
+                held = await self._record(order, held, change)
+                if not held.value.done and hurry():
+                    await send_slice(
+                        self.sweeps, order.category, order.run, order.slice, order.attempt, hop=order.hop + 1
+                    )
+                    break
         return held.value
 
     async def _forward(self, records: Sequence[Record], rule: Rule, started: datetime) -> None:

@@ -44,7 +44,7 @@ class Product(Governed, LedgerProduct):
     @cached_property
     def keys(self) -> ScopeKeys:
         """The scope keys."""
-        return ScopeKeys(objects=self.own("scope-keys"), concurrency=self.config.number("RETENTION_CONCURRENCY"))
+        return ScopeKeys(objects=self.own("scope-keys"))
 
     @cached_property
     def runs(self) -> Runs:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -28,7 +28,7 @@ from shared.stores.blob_versions import Versions
 from shared.stores.concurrency import bounded
 from shared.stores.interface import Answer, Division, NoAnswer, Page, Slice, There
 from shared.stores.line_logs import LineLogs
-from shared.stores.reading import judged_by, last, whose
+from shared.stores.reading import Tellers, Told, judged_by, last
 from shared.stores.walker import OUTSIDE, Listing, Walk
 
 LATE_NAME = "named later than stored"
@@ -154,10 +154,11 @@ class BlobRecords:
         """Gather small listings into pages of `size`. With a rule, only what is due; without, everything."""
         records: list[Record] = []
         strange: Counter[str] = Counter()
+        reader = _Reader.of(self.account, category, rule, walk.known, self.versions)
         try:
             async for blobs in walk.pages(leaves, after=after):
                 for blob in blobs:
-                    record = self._record(blob, category, rule, strange, walk.known)
+                    record = reader.record(blob, strange)
                     if record is not None and (rule is None or (record.due and record.due <= walk.now)):
                         records.append(record)
                     if len(records) == size:
@@ -167,15 +168,43 @@ class BlobRecords:
             raise translate(error) from None
         yield Page(records=records, cursor="", strange=strange)
 
-    def _record(
-        self,
-        blob: Listed,
-        category: Category,
-        rule: Rule | None,
-        strange: Counter[str],
-        known: Mapping[str, str],
-    ) -> Record | None:
-        store = _store(category)
+    async def _there(self, record: Record, leaver: Scope | None) -> There | NoAnswer:
+        if record.action is Action.LEAVE:
+            return (await self._logs.there([record], leaver))[0]
+        return await look(self.service.get_blob_client(record.locator.container, record.locator.key), record.etag)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reader:
+    """Makes records of the blobs of one listing: what the policy says of them is looked up once."""
+
+    category: Category
+    rule: Rule | None
+    account: str
+    known: Mapping[str, str]
+    seen: set[str]
+    store: BlobStore
+    rules: tuple[Rule, ...]
+    tellers: Tellers[Parts]
+
+    @classmethod
+    def of(
+        cls, account: str, category: Category, rule: Rule | None, known: Mapping[str, str], versions: Versions
+    ) -> _Reader:
+        return cls(
+            category=category,
+            rule=rule,
+            account=account,
+            known=known,
+            seen=versions.seen,
+            store=_store(category),
+            rules=judged_by(category, rule),
+            tellers=Tellers.of(category, _teller),
+        )
+
+    def record(self, blob: Listed, strange: Counter[str]) -> Record | None:
+        """The record, None where the name is of no layout, or somebody else's; what is strange is counted."""
+        store, rule, known = self.store, self.rule, self.known
         parts = store.layout.match(blob.name)
         if parts is None:
             strange[OUTSIDE] += 1
@@ -186,24 +215,24 @@ class BlobRecords:
             )
         if rule and isinstance(rule.start, _NAMED) and parts.times[rule.start.field] > blob.creation_time:
             strange[LATE_NAME] += 1
-        term = last(judged_by(category, rule), lambda each: _start(blob, parts, each))
-        scope, names = whose(category, lambda it: parts.fields[it.field] if isinstance(it, NamePart) else None)
+        term = last(self.rules, lambda each: _start(blob, parts, each))
+        scope, names = self.tellers.whose(parts)
         return Record(
             locator=Locator(store="blob", account=self.account, container=store.container, key=blob.name),
             etag=quoted(blob.etag),
-            category=category.id,
+            category=self.category.id,
             rule=term.rule if term else None,
             scope=scope,
             starting_point=term.start if term else None,
             due=term.due if term else None,
             names=names,
-            alone=store.container not in self.versions.seen,
+            alone=store.container not in self.seen,
         )
 
-    async def _there(self, record: Record, leaver: Scope | None) -> There | NoAnswer:
-        if record.action is Action.LEAVE:
-            return (await self._logs.there([record], leaver))[0]
-        return await look(self.service.get_blob_client(record.locator.container, record.locator.key), record.etag)
+
+def _teller(finder: Told) -> Callable[[Parts], object]:
+    field_name = finder.field if isinstance(finder, NamePart) else None
+    return lambda parts: parts.fields[field_name] if field_name is not None else None
 
 
 def _start(blob: Listed, parts: Parts, rule: Rule) -> datetime:

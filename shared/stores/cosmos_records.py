@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from operator import methodcaller
 from typing import Any
 
 from azure.core.exceptions import AzureError
@@ -41,7 +42,7 @@ from shared.stores.cosmos_queries import (
     store_of,
 )
 from shared.stores.interface import Answer, Division, NoAnswer, Page, Slice, There
-from shared.stores.reading import NO_END, NO_TIME, Told, judged_by, last, whose
+from shared.stores.reading import NO_END, NO_TIME, Tellers, judged_by, last
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,15 +85,20 @@ class CosmosRecords:
     ) -> AsyncIterator[Page]:
         """Pages in the order of starting points. The cursor holds the last one, and which items at it were seen."""
         container = self._container(category)
+        reader = _Reader.of(self.account, category, rule)
         last, seen = read_cursor(cursor)
         while True:
             query = expiring(category, rule, now, last)
             items, more = await self._some(container, query, size + len(seen), json.loads(part.bounds))
-            fresh = [n for n, item in enumerate(items) if identity(item, category) not in seen]
+            fresh = [
+                n
+                for n, item in enumerate(items)
+                if order_of(item, rule) != last or identity(item, category) not in seen
+            ]
             if len(fresh) > size:  # what was seen is gone, and left room for more than a page
                 items, more = items[: fresh[size]], True
             strange: Counter[str] = Counter()
-            records = [self._record(items[n], category, rule, strange) for n in fresh[:size]]
+            records = [reader.record(items[n], strange) for n in fresh[:size]]
             if items:  # equal starting points come in one order always: those seen and still there come first
                 last = order_of(items[-1], rule)
                 seen = {identity(item, category) for item in items if order_of(item, rule) == last}
@@ -114,10 +120,11 @@ class CosmosRecords:
             return
         query, target = of_scope(category, scope, fields(category))
         action = Action.LEAVE if isinstance(finder, Member) else Action.DELETE
+        reader = _Reader.of(self.account, category, None, action)
         try:
             async for items, _ in self._query(self._container(category), query, size, **target):
                 strange: Counter[str] = Counter()
-                records = [self._record(i, category, None, strange, action) for i in items]
+                records = [reader.record(i, strange) for i in items]
                 yield Page(records=[r for r in records if r is not None], cursor="", strange=strange)
         except AzureError as error:
             raise translate(error) from None
@@ -131,9 +138,10 @@ class CosmosRecords:
             [{"name": "@value", "value": value}, *parameters],
         )
         found: list[Record] = []
+        reader = _Reader.of(self.account, category)
         try:
             async for items, _ in self._query(self._container(category), query, 100):
-                records = [self._record(i, category, None, Counter()) for i in items]
+                records = [reader.record(i, Counter()) for i in items]
                 found += [r for r in records if r is not None]
         except AzureError as error:
             raise translate(error) from None
@@ -208,42 +216,63 @@ class CosmosRecords:
             items = [item async for item in page]
             yield items, bool(pages.continuation_token)  # type: ignore[attr-defined]
 
-    def _record(
-        self,
-        item: Mapping[str, Any],
-        category: Category,
-        rule: Rule | None,
-        strange: Counter[str],
-        action: Action = Action.DELETE,
-    ) -> Record | None:
+
+@dataclass(frozen=True, kw_only=True)
+class _Reader:
+    """Makes records of the items of one listing: what the policy says of them is looked up once."""
+
+    category: Category
+    rule: Rule | None
+    action: Action
+    account: str
+    container: str
+    partition_field: str
+    rules: tuple[Rule, ...]
+    tellers: Tellers[Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, account: str, category: Category, rule: Rule | None = None, action: Action = Action.DELETE) -> _Reader:
         store = store_of(category)
-        partition = item.get(store.partition_field)
+        field = store.partition_field
+        return cls(
+            category=category,
+            rule=rule,
+            action=action,
+            account=account,
+            container=store.container,
+            partition_field=field,
+            rules=judged_by(category, rule),
+            tellers=Tellers.of(
+                category, lambda finder: methodcaller("get", finder.field if isinstance(finder, FieldIs) else field)
+            ),
+        )
+
+    def record(self, item: Mapping[str, Any], strange: Counter[str]) -> Record | None:
+        """The record, None where its partition key is no text; what is strange is counted."""
+        rule = self.rule
+        partition = item.get(self.partition_field)
         if not isinstance(partition, str):
             strange["partition key is no text"] += 1
             return None
-        term = last(judged_by(category, rule), lambda each: start_of(item, each) if about(each, item) else None)
+        term = last(self.rules, lambda each: start_of(item, each) if about(each, item) else None)
         if term is None and rule and isinstance(rule.start, Field | YearEnd) and rule.start.field in item:
             strange[NO_TIME] += 1
-        elif term is None and category.law:
+        elif term is None and self.category.law:
             strange[NO_END] += 1
-        scope, names = whose(category, lambda finder: _told(item, partition, finder))
+        scope, names = self.tellers.whose(item)
         return Record(
             locator=Locator(
-                store="cosmos", account=self.account, container=store.container, key=item["id"], partition=partition
+                store="cosmos", account=self.account, container=self.container, key=item["id"], partition=partition
             ),
             etag=item["_etag"],
-            category=category.id,
+            category=self.category.id,
             rule=term.rule if term else None,
             scope=scope,
             starting_point=term.start if term else None,
             due=term.due if term else None,
             names=names,
-            action=action,
+            action=self.action,
         )
-
-
-def _told(item: Mapping[str, Any], partition: str, finder: Told) -> object:
-    return item.get(finder.field) if isinstance(finder, FieldIs) else partition
 
 
 def translate(error: AzureError) -> Exception:

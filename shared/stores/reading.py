@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Generic, NamedTuple, TypeVar
 
 from shared.model import Scope, ScopeKind
 from shared.policy import Category
@@ -19,17 +20,44 @@ Told = Partition | FieldIs | NamePart
 _TELLING = (Partition, FieldIs, NamePart)
 _BY_PARTITION = Partition.model_construct(by="partition")  # of no outside text; a check would build the model at import
 
+R = TypeVar("R")
+"""A record as a store gives it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tellers(Generic[R]):
+    """How records of one category tell whom they are about: made once for a listing, and not for each record."""
+
+    owner: ScopeKind | None
+    tellers: tuple[tuple[ScopeKind, Callable[[R], object]], ...]
+
+    @classmethod
+    def of(cls, category: Category, teller: Callable[[Told], Callable[[R], object]]) -> Tellers[R]:
+        """`teller` gives the function that reads what a record says where a finder would look."""
+        found = {k: teller(finder) for k, finder in category.find.items() if isinstance(finder, _TELLING)}
+        if category.partition_names:
+            found[category.partition_names] = teller(_BY_PARTITION)
+        return cls(owner=category.belongs_to, tellers=tuple(found.items()))
+
+    def whose(self, record: R) -> tuple[Scope | None, tuple[Scope, ...]]:
+        """The scope that a record belongs to, and the others that it names: a hold on them keeps it too.
+
+        What is no text, or empty, names nobody.
+        """
+        owner: Scope | None = None
+        names: tuple[Scope, ...] = ()
+        for kind, tell in self.tellers:
+            scope = _scope(kind, tell(record))
+            if kind is self.owner:
+                owner = scope
+            elif scope is not None:
+                names = (*names, scope)
+        return owner, names
+
 
 def whose(category: Category, tells: Callable[[Told], object]) -> tuple[Scope | None, tuple[Scope, ...]]:
-    """The scope that a record belongs to, and the others that it names: a hold on them keeps it too.
-
-    `tells` gives what the record says where a finder would look. What is no text, or empty, names nobody.
-    """
-    found = {k: _scope(k, tells(finder)) for k, finder in category.find.items() if isinstance(finder, _TELLING)}
-    if category.partition_names:
-        found[category.partition_names] = _scope(category.partition_names, tells(_BY_PARTITION))
-    owner = found.pop(category.belongs_to, None) if category.belongs_to else None
-    return owner, tuple(scope for scope in found.values() if scope is not None)
+    """The same for a single record: `tells` gives what it says where a finder would look."""
+    return Tellers[None].of(category, lambda finder: lambda _: tells(finder)).whose(None)
 
 
 def _scope(kind: ScopeKind, value: object) -> Scope | None:
@@ -44,9 +72,8 @@ def first_far_ahead(now: datetime) -> str:
     return f"{now.year + YEARS_AHEAD + 1:04}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Term:
-    """The rule that a record stays under, when its period began and when it is over."""
+class Term(NamedTuple):
+    """The rule that a record stays under, when its period began and when it is over. Made by the thousand."""
 
     rule: str
     start: datetime
