@@ -61,7 +61,7 @@ class Replays:
         asked_at = await self._asked_at(message)
         found: dict[Scope, set[tuple[ScopeKind, str]]] = {}
         async for entry in self.register.entries():
-            if message.backup_began - A_SECOND <= entry.erased_at <= asked_at:
+            if message.backup_began <= entry.erased_at + A_SECOND and entry.erased_at <= asked_at:
                 scope = Scope(kind=entry.scope[0], id=entry.scope[1])
                 found.setdefault(scope, set()).update(entry.scopes)
         log.warning("replay %s: %d erased since the backup began", message.id, len(found))
