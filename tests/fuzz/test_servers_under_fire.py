@@ -6,7 +6,7 @@ all, and recorded traffic with bytes changed anywhere.
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import random
 import re
 import select
@@ -89,10 +89,13 @@ def throw(port: int, data: bytes, *, is_whole: bool) -> bytes:
     """Send bytes and hang up half; what came back until the server hung up, which it must do in time."""
     got = b""
     with socket.create_connection((HOST, port), timeout=PATIENCE) as client:
-        with contextlib.suppress(ConnectionError):
+        try:
             client.sendall(data)
             if is_whole:
                 client.shutdown(socket.SHUT_WR)
+        except OSError as error:  # the server was faster: it had enough of it
+            if not isinstance(error, ConnectionError) and error.errno != errno.ENOTCONN:
+                raise
         end = time.monotonic() + (PATIENCE if is_whole else 0.1)
         while select.select([client], [], [], max(0, end - time.monotonic()))[0]:
             try:

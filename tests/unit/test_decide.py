@@ -244,6 +244,17 @@ async def test_an_erasure_from_before_the_backup_began_needs_no_replay(world: Wo
     assert "anna" in world.keys("users")
 
 
+@pytest.mark.parametrize("began", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00-14:00", "1500-06-01T00:00:00+02:00"])
+async def test_a_replay_since_the_first_of_all_times_erases_again_everybody_who_was_erased(world: World, began: str):
+    await world.ask(user_id="anna")
+    await world.rest()
+    world.user("anna")
+    await send(world, "replay", by=OFFICE, backup_began=began)
+    await world.rest()
+    assert "anna" not in world.keys("users")
+    await assert_whole(world)
+
+
 async def test_a_restriction_that_would_be_over_already_is_parked_with_the_reason(world: World):
     who = {"requested_by": "the person", "identity_verified_by": "the office"}
     await send(world, "restrict", subject={"user_id": "anna"}, until=utc_text(START), **who)
