@@ -9,10 +9,10 @@ from typing import Any
 from bench.measure import BenchError, Meter, compete
 from bench.pipeline import Measured
 from shared import messages
+from shared.clock import utc_now
 from shared.config import Config
 from shared.message_forms import Erase
 from shared.requests.documents import State
-from shared.wiring import utc_now
 
 
 async def ours(job: Mapping[str, Any], meter: Meter) -> int:

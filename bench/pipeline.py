@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from shared import messages
+from shared.clock import utc_now
 from shared.config import Config
 from shared.deletion import new_intent_id
 from shared.stores.memory import MemoryObjects
-from shared.wiring import Product, utc_now
+from shared.wiring import Product
 
 AT_ONCE: Final = 4
 """Slices that one instance sweeps at once: `maxConcurrentCalls` of host.json."""

@@ -27,9 +27,10 @@ from azure.cosmos.aio import CosmosClient
 
 from local.prepare import prepare
 from local.servers import Ports, Stack
-from shared import messages, wiring
+from shared import connections, messages
 from shared.clock import utc_now
 from shared.config import Config
+from shared.ledger.wiring import LedgerProduct
 from shared.liveness import TIMERS
 from shared.model import utc_text
 from shared.plan import swept_rules
@@ -216,7 +217,8 @@ async def count(settings: Mapping[str, str]) -> dict[str, Any]:
     functions = {each.get_function_name(): each.get_user_function() for each in function_app.app.get_functions()}
     async with Counted(config) as app:
         loop = asyncio.get_running_loop()
-        wiring._open[loop] = loop.create_task(_ready(app))  # noqa: SLF001 - the triggers take the process's one Product
+        ready = loop.create_task(_ready(app))
+        connections._open[loop] = dict.fromkeys((Product, LedgerProduct), ready)  # noqa: SLF001 - the triggers take it
         with listening(app.seen):
             counting = Counting(app, functions)
             blobs = await _deletions(counting, app, "camera-snapshots", _put_pictures)
