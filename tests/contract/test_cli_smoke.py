@@ -65,6 +65,16 @@ def clock(world: Running, but: str = "") -> Iterator[None]:
         thread.join()
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Children end at SIGINT. A shell that starts the tests in the background has it ignored, and they inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 async def forget_posture(world: Running) -> None:
     """As if the pipeline had not looked yet."""
     async with Product(Config(values=world.stack.settings)) as product:
@@ -173,6 +183,7 @@ def test_nobody_is_created_while_the_timers_do_not_run(world: Running) -> None:
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.usefixtures("interruptible")
 def test_an_erasure_that_does_not_come_and_an_interruption_are_told_with_what_they_leave(world: Running) -> None:
     assert world.retention("pause", "erasures", "--by", "operations", "--reason", "a test")[0] == 0
     with clock(world):
