@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import wraps
+from math import isfinite
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.request import getproxies
 
@@ -80,11 +81,10 @@ def seconds_to_wait(headers: Mapping[str, str]) -> float | None:
     milliseconds = headers.get("x-ms-retry-after-ms")
     plain = headers.get("Retry-After") or headers.get("retry-after")
     try:
-        if milliseconds is not None:
-            return float(milliseconds) / 1000
-        return float(plain) if plain is not None else None
+        seconds = float(milliseconds) / 1000 if milliseconds is not None else float(plain or "")
     except ValueError:
         return None
+    return seconds if isfinite(seconds) and seconds >= 0 else None
 
 
 def asked_to_wait(error: AzureError) -> float | None:
