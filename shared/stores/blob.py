@@ -9,12 +9,14 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import wraps
+from math import isfinite
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.request import getproxies
 
 from azure.core import MatchConditions
 from azure.core.exceptions import (
     AzureError,
+    DecodeError,
     ResourceExistsError,
     ResourceModifiedError,
     ResourceNotFoundError,
@@ -29,7 +31,11 @@ from shared.stores.blob_list import every
 from shared.stores.blob_pipeline import send, url_of
 from shared.stores.interface import Entry, Stored
 
-NO_CONTAINER = "ContainerNotFound"  # a fault of ours, not an object that is not there
+NO_BLOB = "BlobNotFound"
+"""What the service says of a blob that is not there, or a version or snapshot of it. Any other 404 proves nothing: the
+container may be missing, or it is no answer of the service's.
+https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes
+"""
 
 _META = "x-ms-meta-"
 
@@ -80,11 +86,10 @@ def seconds_to_wait(headers: Mapping[str, str]) -> float | None:
     milliseconds = headers.get("x-ms-retry-after-ms")
     plain = headers.get("Retry-After") or headers.get("retry-after")
     try:
-        if milliseconds is not None:
-            return float(milliseconds) / 1000
-        return float(plain) if plain is not None else None
+        seconds = float(milliseconds) / 1000 if milliseconds is not None else float(plain or "")
     except ValueError:
         return None
+    return seconds if isfinite(seconds) and seconds >= 0 else None
 
 
 def asked_to_wait(error: AzureError) -> float | None:
@@ -161,15 +166,21 @@ class BlobObjects:
         try:
             answer = await send(self._container, HttpRequest("GET", url_of(self._container, name)), expected=200)
         except ResourceNotFoundError as error:
-            if code_of(error) == NO_CONTAINER:
+            if code_of(error) != NO_BLOB:
                 raise
             return None
         headers = answer.headers
+        try:
+            etag, modified = headers.get("ETag"), parsedate_to_datetime(headers.get("Last-Modified") or "")
+        except ValueError:
+            etag = None
+        if not etag:
+            raise DecodeError("an object has no ETag, or no time", response=answer)
         return Stored(
             name=name,
             data=answer.content,
-            etag=headers["ETag"],
-            modified=parsedate_to_datetime(headers["Last-Modified"]),
+            etag=etag,
+            modified=modified,
             metadata={k[len(_META) :]: v for k, v in headers.items() if k.lower().startswith(_META)},
         )
 
@@ -203,7 +214,7 @@ class BlobObjects:
         except ResourceExistsError as error:  # 409: immutable, or under a legal hold
             raise RefusedError(f"Blob storage {self.where}: {code_of(error)}") from None
         except ResourceNotFoundError as error:
-            if code_of(error) == NO_CONTAINER:
+            if code_of(error) != NO_BLOB:
                 raise
             if etag is not None:
                 raise ChangedError("the object is gone") from None

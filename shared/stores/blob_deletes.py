@@ -2,8 +2,9 @@
 
 A blob batch can succeed in part, so every sub-answer is read. 412 alone does not tell a changed blob from a missing one
 (seen: Azurite answers 412 for both), so the blob is looked at then. An account with soft delete says of each blob that
-it went for good, or did not: `x-ms-delete-type-permanent`
-(https://learn.microsoft.com/rest/api/storageservices/delete-blob).
+it went for good, or did not: `x-ms-delete-type-permanent`. The service says it of every delete since its version
+2017-07-29 (https://learn.microsoft.com/rest/api/storageservices/delete-blob, response headers), so that a blob of which
+it does not say it has had no answer.
 
 Of versions no answer speaks. Listings look for them in the requests that they make anyway (`blob_versions`), and after
 each batch one more request tells whether the account made one of what was deleted just now. So that is all that an
@@ -22,9 +23,9 @@ from azure.storage.blob.aio import BlobServiceClient, ContainerClient
 
 from shared.model import Record
 from shared.stores import blob_batch
-from shared.stores.blob import Replies, asked_to_wait, quoted, seconds_to_wait
-from shared.stores.blob_batch import ACCEPTED, MOST, Part, Wanted
-from shared.stores.blob_versions import Copies, Versions, Went
+from shared.stores.blob import NO_BLOB, Replies, asked_to_wait, code_of, quoted, seconds_to_wait
+from shared.stores.blob_batch import MOST, Part, Wanted, sendable
+from shared.stores.blob_versions import Copies, Versions, Went, permanent
 from shared.stores.concurrency import bounded
 from shared.stores.interface import Answer, NoAnswer, Recoverable, There
 
@@ -42,6 +43,8 @@ class Deletes:
         answers: list[Answer] = [NoAnswer()] * len(records)
         by_container: dict[str, list[int]] = {}
         for number, record in enumerate(records):
+            if not sendable(record.etag):  # no service gave it
+                continue
             by_container.setdefault(record.locator.container, []).append(number)
         jobs = []
         for name, numbers in by_container.items():
@@ -76,7 +79,7 @@ class Deletes:
             answer = await _answer(container, records[n], reply)
             match answer:
                 case "deleted" | "missing":
-                    went[n] = "kept" if _keeps(reply) else answer
+                    went[n] = "kept" if permanent(reply.headers) is False else answer
                 case "changed" if replied.count > 1:
                     answers[n] = "replaced"
                 case _:
@@ -112,7 +115,7 @@ async def look(blob: Any, etag: str) -> There | NoAnswer:
     try:
         about = await blob.get_blob_properties()
     except ResourceNotFoundError as error:  # the container's absence, a wrong setting, proves nothing of the blob
-        return "missing" if getattr(error, "error_code", None) == "BlobNotFound" else NoAnswer()
+        return "missing" if code_of(error) == NO_BLOB else NoAnswer()
     except AzureError:
         return NoAnswer()
     return "same" if quoted(about.etag) == etag else "another"
@@ -122,8 +125,8 @@ async def _answer(container: ContainerClient, record: Record, reply: Part) -> An
     code = reply.headers.get("x-ms-error-code", "")
     match reply.status:
         case 202:
-            return "deleted"
-        case 404 if code == "BlobNotFound":
+            return "deleted" if permanent(reply.headers) is not None else NoAnswer()
+        case 404 if code == NO_BLOB:
             return "missing"
         case 412 if code.startswith("LeaseId"):
             return "lease"
@@ -153,8 +156,3 @@ async def _erase(copies: Copies, record: Record, went: Went) -> Answer:
         return await copies.erase(record.locator.key, record.etag, went)
     except AzureError as error:  # the repeat finds the blob missing, and goes on with its copies
         return NoAnswer(retry_after=asked_to_wait(error))
-
-
-def _keeps(reply: Part) -> bool:
-    """Whether a blob was deleted and can be restored: soft delete keeps it. "true" is a deletion for good."""
-    return reply.status == ACCEPTED and reply.headers.get("x-ms-delete-type-permanent") == "false"

@@ -2,7 +2,7 @@
 
 Sent over the SDK's pipeline (`blob_pipeline`), read by ElementTree. Refused, as an answer that cannot be read: XML that
 is not whole, not UTF-8 or not a listing; a document type (nothing that it defines is expanded); a blob without its name
-or its times. https://learn.microsoft.com/rest/api/storageservices/list-blobs
+or its times, or with a flag other than true and false. https://learn.microsoft.com/rest/api/storageservices/list-blobs
 """
 
 from __future__ import annotations
@@ -143,9 +143,9 @@ def _blob(element: ET.Element) -> Listed:
         int(about.findtext("Content-Length") or 0),
         {each.tag: each.text or "" for each in metadata} if metadata is not None else {},
         element.findtext("VersionId"),
-        element.findtext("IsCurrentVersion") == "true",
+        _flag(element.findtext("IsCurrentVersion")),
         element.findtext("Snapshot"),
-        element.findtext("Deleted") == "true",
+        _flag(element.findtext("Deleted")),
         int(days) if days else None,
     )
 
@@ -155,7 +155,15 @@ def _name(element: ET.Element) -> str:
     name = element.find("Name")
     if name is None or not name.text:
         raise ValueError("a blob has no name")
-    return unquote(name.text, errors="strict") if name.get("Encoded") == "true" else name.text
+    return unquote(name.text, errors="strict") if _flag(name.get("Encoded")) else name.text
+
+
+def _flag(text: str | None) -> bool:
+    if text is None or text == "false":
+        return False
+    if text != "true":
+        raise ValueError("a flag is neither true nor false")
+    return True
 
 
 def _time(text: str | None) -> datetime:

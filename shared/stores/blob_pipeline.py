@@ -10,12 +10,15 @@ goes out with the SDK's own, and fails where a new version changes it.
 
 from __future__ import annotations
 
+import re
 import uuid
+import zlib
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from azure.core.exceptions import (
     ClientAuthenticationError,
+    DecodeError,
     HttpResponseError,
     ResourceExistsError,
     ResourceModifiedError,
@@ -31,6 +34,7 @@ _ERRORS: dict[int, type[HttpResponseError]] = {
     409: ResourceExistsError,
     412: ResourceModifiedError,
 }
+_CODE = re.compile(rb"<Error>\s*<Code>([A-Za-z]+)</Code>")
 
 
 async def send(container: ContainerClient, request: HttpRequest, *, expected: int, **options: Any) -> Any:
@@ -41,11 +45,17 @@ async def send(container: ContainerClient, request: HttpRequest, *, expected: in
     request.headers["x-ms-version"] = container.api_version
     pipeline: Any = container._pipeline  # noqa: SLF001 - see the module's docstring
     client_id = str(uuid.uuid4())  # the SDK's own takes a lock of the machine's for each
-    response = (await pipeline.run(request, client_request_id=client_id, **options)).http_response
+    try:
+        response = (await pipeline.run(request, client_request_id=client_id, **options)).http_response
+        content = response.content
+    except zlib.error as error:
+        raise DecodeError("an answer cannot be decompressed", error=error) from None
     if response.status_code != expected:
-        error = _ERRORS.get(response.status_code, HttpResponseError)(response=response)
-        error.error_code = response.headers.get("x-ms-error-code")  # type: ignore[attr-defined]
-        raise error
+        refusal = _ERRORS.get(response.status_code, HttpResponseError)(response=response)
+        inside = _CODE.search(content)
+        code = response.headers.get("x-ms-error-code") or (inside[1].decode() if inside else None)
+        refusal.error_code = code  # type: ignore[attr-defined]
+        raise refusal
     return response
 
 

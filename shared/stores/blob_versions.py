@@ -12,16 +12,17 @@ An overwrite keeps what was there too: as a version, or else, under soft delete,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import AzureError, DecodeError, HttpResponseError, ResourceNotFoundError
 from azure.storage.blob.aio import BlobClient, BlobServiceClient, ContainerClient
 
 from shared.errors import TransientError
-from shared.stores.blob import quoted, service_clock
+from shared.stores.blob import NO_BLOB, code_of, quoted, service_clock
 from shared.stores.blob_list import Listed, ListedPage, every, page
 from shared.stores.interface import Recoverable
 
@@ -29,6 +30,8 @@ PAGE = 2_000  # blobs in a page of a flat listing: with 5,000 the pages are most
 LONGEST_KEPT = 365  # days: the longest retention that the service allows for soft delete
 _REFUSED = (400, 403, 409)  # it can be asked again and again: the account does not allow it, or this copy is immutable
 _NO_PERMISSION = 403
+_CANNOT = (400, 409)
+_NOT_SUPPORTED = re.compile(r"^(InvalidQueryParameterValue|UnsupportedQueryParameter)$|Not(Yet)?Supported")
 
 Went = Literal["deleted", "kept", "missing"]
 """What the store said to the delete of the current state; `kept`: soft delete keeps it."""
@@ -54,10 +57,10 @@ class Versions:
             most = None if delimiter else PAGE
             found = await page(container, prefix, marker, include=include, delimiter=delimiter, most=most)
         except HttpResponseError as error:
-            if not include or not _cannot(error):
+            if not include or marker or not _cannot(error):  # a marker: the page before it could be listed
                 raise
+            found = await page(container, prefix, marker, most=PAGE)
             self.none.add(name)
-            return await self.page(container, prefix, marker)
         if any(each.version_id for each in found.blobs):
             self.seen.add(name)
         return found._replace(blobs=[each for each in found.blobs if _is_current(each)])
@@ -144,7 +147,7 @@ class Copies:
                         return found
                     found.append(each)
         except HttpResponseError as error:
-            if not self._versions or not _cannot(error):
+            if not self._versions or found or not _cannot(error):
                 raise
             self._versions = False
             return await self._listed(name)
@@ -163,18 +166,20 @@ class Copies:
         return Recoverable(until=await self._now() + timedelta(days=copy.days + 1))
 
     async def _delete(self, name: str, copy: _Copy, *, purge: bool) -> Literal["gone", "soft", "refused"]:
-        said: list[str] = []
+        said: list[Mapping[str, str]] = []
         options: dict[str, Any] = {"version_id": copy.moment} if copy.kind == "version" else {"snapshot": copy.moment}
         if purge:
             options["blob_delete_type"] = "Permanent"
         blob = self._container.get_blob_client(name, snapshot=options.pop("snapshot", None))
 
         def hook(response: Any) -> None:
-            said.append(response.http_response.headers.get("x-ms-delete-type-permanent", ""))
+            said.append(response.http_response.headers)
 
         try:
             await blob.delete_blob(raw_response_hook=hook, timeout=60, **options)
-        except ResourceNotFoundError:
+        except ResourceNotFoundError as error:
+            if code_of(error) != NO_BLOB:
+                raise
             return "gone"
         except HttpResponseError as error:
             if error.status_code not in _REFUSED:
@@ -184,7 +189,7 @@ class Copies:
             elif error.status_code == _NO_PERMISSION:
                 self._may_delete = False
             return "refused"
-        return "soft" if said[-1] == "false" and not purge else "gone"
+        return _went(said[-1], purge=purge)
 
     async def _read_days(self) -> int:
         try:
@@ -236,9 +241,29 @@ def _behind(listed: Sequence[Listed], etag: str, version: str | None) -> tuple[l
     return [_copy(each) for each in kept[: last + 1]], [_copy(each) for each in kept[last + 1 :] if each.snapshot]
 
 
+def permanent(headers: Mapping[str, str]) -> bool | None:
+    """What the answer to a delete says: it went for good, or soft delete keeps it; None: it does not say."""
+    return {"true": True, "false": False}.get(headers.get("x-ms-delete-type-permanent", "").lower())
+
+
+def _went(headers: Mapping[str, str], *, purge: bool) -> Literal["gone", "soft", "refused"]:
+    """What became of a copy by the headers of the answer to its delete. Raises AzureError where they do not say."""
+    said = permanent(headers)
+    if said is None:
+        raise DecodeError("an answer does not say whether a copy went for good")
+    if said:
+        return "gone"
+    return "refused" if purge else "soft"
+
+
 def _cannot(error: HttpResponseError) -> bool:
-    """Whether an account has no versions to list, such as one with a hierarchical namespace."""
-    return error.status_code in _REFUSED and error.status_code != _NO_PERMISSION
+    """Whether an account has no versions to list, such as one with a hierarchical namespace.
+
+    It says that the parameter is none, or that it does not support this. Another refusal, or one without a code, such
+    as a container's that is being deleted or a proxy's, proves nothing of versions.
+    https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes
+    """
+    return error.status_code in _CANNOT and _NOT_SUPPORTED.search(code_of(error)) is not None
 
 
 def _is_current(blob: Listed) -> bool:

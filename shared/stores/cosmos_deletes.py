@@ -4,7 +4,8 @@ Items of one partition go in transactional batches of up to 100: one refusal und
 refused item is taken out, one query finds the others that would be refused, and the rest is sent again; several batches
 at once. A single item goes as a batch too: there its id stands in the body; in a URL the client would make the
 container's own address of an id of two dots. An error that proves nothing of an item is NoAnswer; where the service is
-busy, so is what fell with it: to go on at once would make it busier.
+busy, so is what fell with it: to go on at once would make it busier. So is a batch whose answer is no whole one: what
+went is counted, one status for each item.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from shared.stores.concurrency import bounded
 from shared.stores.interface import Answer, NoAnswer, There
 
 BATCH = 100
+_UNREADABLE = (AzureError, AttributeError, IndexError, KeyError, TypeError, ValueError)
+"""No answer, or one that is not as the service answers: the client reads it without a look at its form."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,29 +67,41 @@ class CosmosDeletes:
             operations = [("delete", (records[n].locator.key,), {"if_match_etag": records[n].etag}) for n in left]
             replied = Replies()
             try:
-                await container.execute_item_batch(operations, partition_key=where.partition, raw_response_hook=replied)
+                done = await container.execute_item_batch(
+                    operations, partition_key=where.partition, raw_response_hook=replied
+                )
+                sure = _all(done, HTTPStatus.NO_CONTENT, len(left))
             except exceptions.CosmosBatchOperationError as error:
                 once = once and replied.count == 1
                 said = _said(int(error.status_code or 0), once=once)
-                if isinstance(said, NoAnswer):
+                if isinstance(said, NoAnswer) or len(error.operation_responses) != len(left):
                     for number in left:
                         answers[number] = NoAnswer(retry_after=asked_to_wait(error))
                     return
                 answers[left.pop(error.error_index)] = said
-                left = await self._not_refused(left, records, answers, once=once)
-            except AzureError as error:
+                session = (error.headers or {}).get("x-ms-session-token")
+                left = await self._not_refused(left, records, answers, once=once, session=session)
+            except _UNREADABLE as error:
                 for number in left:
-                    answers[number] = NoAnswer(retry_after=asked_to_wait(error))
+                    answers[number] = _no_answer(error)
                 return
             else:
                 for number in left:
-                    answers[number] = "deleted"
+                    answers[number] = "deleted" if sure else NoAnswer()
                 return
 
     async def _not_refused(
-        self, numbers: Sequence[int], records: Sequence[Record], answers: list[Answer], *, once: bool
+        self,
+        numbers: Sequence[int],
+        records: Sequence[Record],
+        answers: list[Answer],
+        *,
+        once: bool,
+        session: str | None,
     ) -> list[int]:
         """Of a partition's items those that are there as listed; the others' answers are filled in.
+
+        Asked in the refused batch's `session`: no replica answers that is behind what refused it.
 
         Else each would cost a batch of its own, of which any may get no answer: where all are gone, as after a crash,
         that came to no end while the service was busy.
@@ -98,12 +113,13 @@ class CosmosDeletes:
             "SELECT c.id, c._etag FROM c WHERE ARRAY_CONTAINS(@ids, c.id)",
             parameters=[{"name": "@ids", "value": [records[n].locator.key for n in numbers]}],
             partition_key=where.partition,
+            session_token=session,
         )
         try:
             there = {item["id"]: item["_etag"] async for item in found}
-        except AzureError as error:
+        except _UNREADABLE as error:
             for number in numbers:
-                answers[number] = NoAnswer(retry_after=asked_to_wait(error))
+                answers[number] = _no_answer(error)
             return []
         left = []
         for number in numbers:
@@ -138,26 +154,27 @@ class CosmosDeletes:
                 for name, members in lists.items()
             ]
             operation = ("patch", (where.key, changes), {"if_match_etag": record.etag})
-            await container.execute_item_batch([operation], partition_key=where.partition, raw_response_hook=replied)
+            done = await container.execute_item_batch(
+                [operation], partition_key=where.partition, raw_response_hook=replied
+            )
+            answers[number] = "left" if _all(done, HTTPStatus.OK, 1) else NoAnswer()
         except exceptions.CosmosBatchOperationError as error:
             said = _said(int(error.status_code or 0), once=replied.count == 1)
             proves_nothing = said == "replaced" or isinstance(
                 said, NoAnswer
             )  # the next try sees whether they have left
             answers[number] = NoAnswer(retry_after=asked_to_wait(error)) if proves_nothing else said
-        except AzureError as error:
-            answers[number] = NoAnswer(retry_after=asked_to_wait(error))
-        else:
-            answers[number] = "left"
+        except _UNREADABLE as error:
+            answers[number] = _no_answer(error)
 
     async def _there(self, record: Record, leaver: Scope | None) -> There | NoAnswer:
         try:
             item = await self._item(record)
-        except AzureError as error:
-            return NoAnswer(retry_after=asked_to_wait(error))
-        if item is None or (record.action is Action.LEAVE and leaver is not None and not _naming(item, leaver)):
-            return "missing"
-        return "same" if item["_etag"] == record.etag else "another"
+            if item is None or (record.action is Action.LEAVE and leaver is not None and not _naming(item, leaver)):
+                return "missing"
+            return "same" if item["_etag"] == record.etag else "another"
+        except _UNREADABLE as error:
+            return _no_answer(error)
 
     async def _item(self, record: Record) -> dict[str, Any] | None:
         where = record.locator
@@ -167,6 +184,15 @@ class CosmosDeletes:
             partition_key=where.partition,
         )
         return await anext(aiter(found), None)
+
+
+def _all(done: Sequence[Mapping[str, Any]], status: HTTPStatus, number: int) -> bool:
+    """Whether a batch's answer says this of each of its operations, and of no other."""
+    return [each["statusCode"] for each in done] == [status] * number
+
+
+def _no_answer(error: Exception) -> NoAnswer:
+    return NoAnswer(retry_after=asked_to_wait(error) if isinstance(error, AzureError) else None)
 
 
 def _pointer(name: str) -> str:
