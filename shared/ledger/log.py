@@ -128,9 +128,6 @@ async def append(
         more = batch.more
         if not batch.intents:
             return Appended(size=current.head.size, entries=added, more=more)
-        if not batch.entries and current.etag is None:  # names that were only taken: no log begins with nothing
-            await do_all(ledger.journals.delete(journal_name(intent)) for intent in batch.intents)
-            return Appended(size=0, entries=added, more=more)
         if await _commit(ledger, year, current, batch):
             added, done = added + len(batch.entries), done + 1
         elif (lost := lost + 1) >= TRIES:

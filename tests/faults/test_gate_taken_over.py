@@ -6,7 +6,6 @@ recovered the journal, the ledger appended it, and cleared it.
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import timedelta
 
 import pytest
 from disturbances import CrashError
@@ -15,7 +14,6 @@ from test_hold_races import hold_message
 from world import LINES, World, found, home_of
 
 from shared.errors import RetentionError, TransientError
-from shared.ledger.log import years
 from shared.model import RequestCause, Scope, ScopeKind
 from shared.requests.by_policy import start_erasure
 
@@ -196,15 +194,3 @@ async def test_a_user_who_came_back_is_not_erased_for_a_unit_that_never_reached_
     await world.own["holds"].delete("broken.json")
     await rested(world)
     assert world.keys("users") == ["anna"]
-
-
-async def test_a_name_that_was_only_taken_begins_no_log_of_a_new_year():
-    world = await built()
-    world.now += timedelta(days=400)
-    world.later(minutes=0)
-    await world.gate.recover_or_forestall(INTENT)
-    world.later(minutes=11)
-    await world.watch.journals()
-    await world.rest()
-    assert await years(world.ledger) == []
-    assert [each async for each in world.own["journals"].list()] == []

@@ -290,6 +290,18 @@ async def test_a_log_that_grew_after_its_marker_was_written_is_not_deleted_furth
     assert (await world.report(OLD)).sound
 
 
+async def test_a_log_without_entries_goes_too() -> None:
+    world = await old_and_new(entries=0)
+    await world.put("nothing", [], year=OLD)
+    await world.work(OLD)
+    assert OLD in await logs(world.ledger)
+    await world.retire(OVER + timedelta(days=300))
+    assert await world.of_old() == {}
+    await world.work("2027")
+    [event] = await world.dropped()
+    assert event["data"]["size"] == 0
+
+
 async def test_nothing_of_another_year_is_touched_by_a_name_that_begins_alike() -> None:
     world = await old_and_new()
     for store in ("tiles", "state"):
