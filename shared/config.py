@@ -99,9 +99,15 @@ SETTINGS = (
     Setting(name="RETENTION_SLICES", default="16", meaning="slices of one run at most, 1 to 256"),
     Setting(name="RETENTION_TIME_BUDGET", default="200", meaning="seconds after which a worker queues a continuation"),
     Setting(
-        name="RETENTION_RESEND_AFTER", default="600", meaning="seconds after which unfinished slices are sent again"
+        name="RETENTION_RESEND_AFTER",
+        default="600",
+        meaning="seconds after which unfinished slices are sent again; below 300 for tests alone",
     ),
-    Setting(name="RETENTION_RECOVER_AFTER", default="600", meaning="seconds after which an open journal is recovered"),
+    Setting(
+        name="RETENTION_RECOVER_AFTER",
+        default="600",
+        meaning="seconds after which an open journal is recovered; below 300 for tests alone",
+    ),
     Setting(name="RETENTION_CAP", default="100000", meaning="records that one run may find without approval"),
     Setting(
         name="RETENTION_CAP_FACTOR", default="10", meaning="times the median of the last runs, which is another cap"
