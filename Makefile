@@ -37,7 +37,8 @@ test: install ## all tests, a file at a time on each core
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 faults: install ## what fails, at length: faults, protocol, fuzz; then 210 processes killed (RETENTION_KILLS=, RETENTION_KILL_SEED=)
-	RETENTION_FAULTS=long $(BIN)/python -m pytest -n auto --dist loadfile tests/faults tests/protocol tests/fuzz tests/contract/test_contract_suites_elsewhere.py
+	RETENTION_FAULTS=long $(BIN)/python -m pytest --timeout 1800 -n auto --dist loadfile tests/faults tests/protocol \
+	  tests/fuzz tests/contract/test_contract_suites_elsewhere.py
 	RETENTION_FAULTS=long $(BIN)/python -m pytest -s tests/kills
 
 lint: $(VENV)/.python-stamp ## ruff: rules and formatting

@@ -80,8 +80,8 @@ async def test_recorded_streams_are_what_they_are_taken_for(tmp_path: Path, stre
 
 
 async def test_spoilt_traffic_stops_nothing(tmp_path: Path, streams: list[bytes]) -> None:
-    await under_fire(tmp_path, 1_000, effort(300, 12_000), lambda hostile: hostile.spoilt(streams))
+    await under_fire(tmp_path, 1_000, effort(300, 4_000), lambda hostile: hostile.spoilt(streams))
 
 
 async def test_frames_made_up_by_a_hostile_client_stop_nothing(tmp_path: Path) -> None:
-    await under_fire(tmp_path, 1_000_000, effort(300, 12_000), lambda hostile: hostile.stream())
+    await under_fire(tmp_path, 1_000_000, effort(300, 4_000), lambda hostile: hostile.stream())

@@ -69,7 +69,7 @@ def pages(cosmos: CosmosAtHand, text: str, values: dict[str, Any], headers: dict
 
 def test_queries_find_what_a_naive_evaluation_finds_or_are_refused(cosmos: CosmosAtHand) -> None:
     outcomes: Counter[str] = Counter()
-    for number in range(effort(400, 12_000)):
+    for number in range(effort(400, 4_000)):
         chance = random.Random(number)
         if number % QUERIES == 0:
             stored = store(cosmos, [naive.Maker(chance).item() for _ in range(chance.randint(4, 12))])
@@ -111,7 +111,7 @@ def _exactly(found: Any) -> str:
 
 
 def test_any_words_are_a_query_or_are_refused() -> None:
-    for number in range(effort(3_000, 200_000)):
+    for number in range(effort(3_000, 50_000)):
         chance = random.Random(number)
         text = chance.choice(("", " ")).join(chance.choice(WORDS) for _ in range(chance.randrange(30)))
         with contextlib.suppress(RefusedError):  # anything else is a failure

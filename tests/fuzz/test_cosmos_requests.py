@@ -58,7 +58,7 @@ def test_recorded_requests_are_what_they_are_taken_for(tmp_path: Path, asked: li
 
 def test_spoilt_requests_are_answered_and_break_nothing(tmp_path: Path, asked: list[Asked]) -> None:
     seen: Counter[int] = Counter()
-    for first in range(0, effort(2_500, 50_000), 2_500):
+    for first in range(0, effort(2_500, 10_000), 2_500):
         cosmos = again(tmp_path / f"from {first}", asked)
         for seed in range(first, first + 2_500):
             spoilt = HostileCosmos(seed).spoilt(asked)

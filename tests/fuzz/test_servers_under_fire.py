@@ -159,14 +159,14 @@ def test_what_is_no_http_is_answered_with_an_error_or_cut_off(cosmos: Process) -
 
 def test_spoilt_bytes_of_the_sdk_leave_the_bus_serving(bus: Process) -> None:
     streams = bus_traffic(bus.program.port)
-    for seed in range(effort(60, 3_000)):
+    for seed in range(effort(60, 500)):
         throw(bus.program.port, spoilt(streams, seed), is_whole=True)
     check_bus(bus)
 
 
 def test_spoilt_bytes_of_the_sdk_leave_cosmos_serving(cosmos: Process) -> None:
     streams = cosmos_traffic(cosmos.program.port, EMULATOR_KEY)
-    for seed in range(effort(60, 3_000)):
+    for seed in range(effort(60, 500)):
         answer = throw(cosmos.program.port, spoilt(streams, seed), is_whole=True)
         assert b"HTTP/1.1 500 " not in answer, seed
     check_cosmos(cosmos)

@@ -27,7 +27,7 @@ RICH = {
         units=((0, 1), (1,)), workers=(0, 1), covered=ONE, app=frozenset({0, 1}), recoveries=2, attempts=4
     ),
 }
-WALKS = 4_000 if LONG else 150
+WALKS = 1_500 if LONG else 150
 LONGEST = 80
 
 

@@ -22,7 +22,7 @@ RICH = {
     "two appenders": Bounds(journals=3, deaths=2, repeats=2),
     "all of them": Bounds(appenders=2, sealers=2, publishers=1, journals=3, deaths=2, repeats=2),
 }
-WALKS = 3_000 if LONG else 60
+WALKS = 1_000 if LONG else 60
 LONGEST = 100
 
 
