@@ -35,6 +35,7 @@ COSMOS_CALLS = {
     "query_items max_item_count": "test_keyset_resume_lists_everything_once",
     "query_items parameters": "test_condition_selects_as_cosmos_db_does",
     "query_items partition_key": "test_projections_leave_out_what_is_undefined",
+    "query_items session_token": "test_query_in_the_session_of_a_refused_batch_sees_the_items_as_they_stand",
     "read": "test_reading_a_container_tells_the_time_of_the_service",
     "read_all_items": "test_malformed_item_is_refused_with_400",
     "read_feed_ranges": "test_feed_ranges_hold_every_item_once_and_where_the_sdk_expects_it",

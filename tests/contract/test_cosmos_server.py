@@ -230,6 +230,18 @@ def test_failing_operation_undoes_the_ones_before_it(
     assert [item["id"] for item in sync_container.read_all_items()] == ["there"]
 
 
+async def test_query_in_the_session_of_a_refused_batch_sees_the_items_as_they_stand(container: Container) -> None:
+    item = await container.do("create_item", record("i1"))
+    await container.do("create_item", record("i2"))
+    await container.do("upsert_item", record("i1", renewed=True))
+    operations = [("delete", ("i1",), {"if_match_etag": item["_etag"]})]
+    with pytest.raises(CosmosBatchOperationError) as failure:
+        await container.do("execute_item_batch", operations, partition_key="h1")
+    token = failure.value.headers.get("x-ms-session-token")
+    found = await container.query("SELECT c.id, c.renewed FROM c", partition_key="h1", session_token=token)
+    assert sorted((each["id"], each.get("renewed")) for each in found) == [("i1", True), ("i2", None)]
+
+
 async def test_batch_tells_its_hook_of_each_answer(container: Container) -> None:
     seen: list[int] = []
     for status, operation in ((201, ("create", (record("a"),))), (200, ("upsert", (record("a"),)))):
