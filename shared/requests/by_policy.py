@@ -13,7 +13,7 @@ from shared import messages
 from shared.keys import ScopeKeys
 from shared.model import Scope, ScopeKind, parse_utc
 from shared.policy import Policy
-from shared.policy_terms import Field, Rule
+from shared.policy_terms import Empty, Field, Rule
 from shared.requests.documents import RequestDocument
 from shared.stores.interface import Queue, RecordStore, record_store
 
@@ -21,15 +21,21 @@ POLICY = "the retention policy"
 RULE = "rule "
 
 
+def request_id(key: bytes, scope: Scope, rule: str, started: datetime) -> UUID:
+    """The id of such a request: the same all day, so that a repeat is the same request.
+
+    It is made with the scope's key, and so not to be guessed from the scope.
+    """
+    text = f"request\0{rule}\0{scope.kind}\0{scope.id}\0{started:%Y-%m-%d}"
+    return UUID(bytes=hmac.digest(key, text.encode(), hashlib.sha256)[:16], version=4)
+
+
 async def start_erasure(scope: Scope, rule: Rule, started: datetime, *, keys: ScopeKeys, queue: Queue) -> None:
     """Send the request that erases the person or home a due record is about; `started` is when its run began.
 
-    The request's id is made with the scope's key: the same all day, so that a repeat is the same request, and not to
-    be guessed from the scope. Raises TransientError.
+    Raises TransientError.
     """
-    key = await keys.of(scope)
-    text = f"request\0{rule.id}\0{scope.kind}\0{scope.id}\0{started:%Y-%m-%d}"
-    request = UUID(bytes=hmac.digest(key, text.encode(), hashlib.sha256)[:16], version=4)
+    request = request_id(await keys.of(scope), scope, rule.id, started)
     body = messages.erase(
         request=request,
         subject={"user_id" if scope.kind is ScopeKind.PERSON else "home_id": scope.id},
@@ -40,18 +46,27 @@ async def start_erasure(scope: Scope, rule: Rule, started: datetime, *, keys: Sc
     await queue.send(body, message_id=str(request))
 
 
+def is_by_policy(document: RequestDocument) -> bool:
+    """Whether a sweep asked for it, which met the record: whoever it is about need not be looked for, nor asked."""
+    return document.requested_by == POLICY
+
+
 async def still_due(document: RequestDocument, scope: Scope, policy: Policy, stores: Mapping[str, RecordStore]) -> bool:
-    """Whether the period that an erasure by policy goes by is still over: it may have waited, and a user come back.
+    """Whether what an erasure by policy goes by is still so: it may have waited, and a user come back, or joined.
 
     By the clock of the record's store, as the sweep that asked for it: a worker's may be ahead, or behind.
-    True for a person's own request, and where the starting point is no field of the record, or cannot be read.
+    True for a person's own request, and where the record is gone, or does not say: what is left goes too.
     """
     rule_id = document.identity_verified_by.removeprefix(RULE)
     found = ((c, r) for c in policy.enforced() for r in c.rules if r.id == rule_id)
-    category, rule = next(found, (None, None)) if document.requested_by == POLICY else (None, None)
-    if category is None or rule is None or not isinstance(rule.start, Field):
+    category, rule = next(found, (None, None)) if is_by_policy(document) else (None, None)
+    if category is None or rule is None:
         return True
     store = record_store(stores, category)
+    if isinstance(rule.start, Empty):
+        return await store.empty(category, scope)
+    if not isinstance(rule.start, Field):
+        return True
     texts = await store.values(category, scope, rule.start.field)
     starts = []
     for text in texts:

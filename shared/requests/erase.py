@@ -97,9 +97,7 @@ class _Erasure(Attempt):
         """The steps of `carry_out`, from wherever the document stands."""
         await self.update(state=State.WORKING)
         await self.finish_earlier()
-        tools = self.tools
-        begun = any(unit.outcomes for unit in self.document.work)  # what was only noted may never have reached the gate
-        if not begun and not await still_due(self.document, self.scope, tools.policy, tools.stores):
+        if not await self._is_due():
             await self._finish(NOT_DUE, State.REJECTED)
             return
         if self.document.also is None or self.document.shared_addresses:
@@ -107,7 +105,11 @@ class _Erasure(Attempt):
         await self._leave_homes()
         lived_in = [home for home in self.document.homes or () if await self._erase_home(home) == "has users"]
         if lived_in and self.scope.kind is ScopeKind.HOME:
-            await self._finish(HAS_USERS)  # somebody joined since intake: the register must not call it erased
+            # somebody joined since it was looked at: the register must not call it erased
+            if await self._is_due():
+                await self._finish(HAS_USERS)
+            else:
+                await self._finish(NOT_DUE, State.REJECTED)
             return
         for kind, scope_id in self.document.also or ():
             scope = Scope(kind=kind, id=scope_id)
@@ -120,6 +122,11 @@ class _Erasure(Attempt):
         await self.register.note(self.document.id, self.scope, self.document.scopes(), now)
         again = {scope_id for kind, scope_id in self.document.besides if kind is ScopeKind.HOME}
         await self._finish(RESTORED_HOME if again & set(lived_in) else "")
+
+    async def _is_due(self) -> bool:
+        """Whether to go on: with what has begun, with what somebody asked for, with what the policy asks for still."""
+        begun = any(unit.outcomes for unit in self.document.work)  # noted alone, it may never have reached the gate
+        return begun or await still_due(self.document, self.scope, self.tools.policy, self.tools.stores)
 
     # ------------------------------------------------------------ what is whose
 

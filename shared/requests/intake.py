@@ -22,6 +22,7 @@ from shared.documents import Version
 from shared.errors import ExistsError, PermanentError, TransientError
 from shared.model import Scope, ScopeKind, utc_text
 from shared.policy import Category, Policy
+from shared.requests.by_policy import is_by_policy
 from shared.requests.documents import OPEN, RequestDocument, Requests, State
 from shared.requests.scopes import HAS_USERS, finding, identifying, shared_category, spellings, subject_of, visit_of
 from shared.runs import ERASURES
@@ -174,14 +175,15 @@ class Intake:
             return visit_of(subject.visit), ""
         if subject.session_id is not None:  # mostly gone by now, as the policy says: not finding one is no question
             return Scope(kind=ScopeKind.SESSION, id=subject.session_id), ""
+        met = is_by_policy(document)  # gone or lived in by now, it is no question for anybody: the work looks again
         if subject.user_id is not None:
             scope = Scope(kind=ScopeKind.PERSON, id=subject.user_id)
-            return (scope, "") if await self._is_known(scope) else (None, "no such user")
+            return (scope, "") if met or await self._is_known(scope) else (None, "no such user")
         scope = Scope(kind=ScopeKind.HOME, id=subject.home_id or "")
         shared = shared_category(self.policy)
-        if shared is None or not await self._exists(shared, scope):
+        if shared is None or not (met or await self._exists(shared, scope)):
             return None, "no such home"
-        members_may_stay = document.type != "erase" or document.decision_on_members is not None
+        members_may_stay = met or document.type != "erase" or document.decision_on_members is not None
         if not members_may_stay and not await record_store(self.stores, shared).empty(shared, scope):
             return None, HAS_USERS
         return scope, ""

@@ -5,6 +5,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from azure.servicebus.aio import ServiceBusClient
@@ -15,12 +16,15 @@ from shared import audit
 from shared.keys import name_of
 from shared.ledger.reader import Live, entries
 from shared.ledger.verify import verify
+from shared.model import Scope
 from shared.parking import entries as parked_entries
+from shared.requests.by_policy import request_id
 from shared.requests.documents import State
 from shared.wiring import Product
 
 RECORD = "retention.record."
 GONE = ("erased", "erased_recoverable", "already_gone")
+CONTRACT_ENDED, HOME_EMPTY = "users-contract-ended", "homes-last-member-gone"
 QUEUES = ("sweeps", "requests", "requests-work", "ledger")
 
 
@@ -56,7 +60,7 @@ async def check(site: Site, company: Company) -> Found:
     assert len(told) == len({e["id"] for e in told}), "the event of a record stands in the log twice"
     gone, twice = await _records(company, told)
     uncounted = await _runs(product, by_id.values())
-    dismissed = await _requests(company, leaves)
+    requests, dismissed = await _requests(company, leaves)
     assert not [each async for each in product.own("journals").list()], "a journal is left"
     assert not [each async for each in product.own("ledger-journals").list()], "a journal of the ledger is left"
     await _status(site, product)
@@ -69,7 +73,7 @@ async def check(site: Site, company: Company) -> Found:
         repeats=len(leaves) - len(by_id),
         runs=sum(e["type"] == audit.EventType.RUN_COMPLETED for e in by_id.values()),
         uncounted=uncounted,
-        requests=len(company.asked) + company.by_policy,
+        requests=requests,
         dismissed=dismissed,
     )
 
@@ -194,15 +198,21 @@ def _pairs(events: Collection[Mapping[str, Any]], cause: str) -> Counter[str]:
     return Counter(by for by, _ in {(by, frozenset(units)) for (by, _), units in claims.items() if len(units) > 1})
 
 
-async def _requests(company: Company, leaves: list[dict[str, Any]]) -> int:
-    """Each request has one result. Returns how many parked messages were made good."""
+async def _requests(company: Company, leaves: list[dict[str, Any]]) -> tuple[int, int]:
+    """Each request has one result. Returns how many there are, and how many parked messages were made good."""
     documents = {}
     async for entry in company.product.own("requests").list():
         held = await company.product.requests.load(entry.name.removesuffix(".json"))
         assert held is not None
         documents[held.value.id] = held.value
     assert {str(each) for each in company.asked} <= documents.keys(), "a request was lost"
-    assert len(documents) == len(company.asked) + company.by_policy
+    people = [await _by_policy(company, each, CONTRACT_ENDED) for each in company.by_policy]
+    assert all(len(ids & documents.keys()) == 1 for ids in people), (
+        "the policy's erasure of a person was not asked once"
+    )
+    homes = [await _by_policy(company, each, HOME_EMPTY) for each in company.own_homes]
+    unknown = documents.keys() - {str(each) for each in company.asked} - set().union(*people, *homes)
+    assert not unknown, f"{len(unknown)} requests are of nobody: {[documents[each].reason for each in unknown]}"
     states = Counter(each.state for each in documents.values())
     assert states.keys() <= {State.DONE, State.CLOSED}, states  # there are no backups to wait for
     said: dict[str, set[tuple[str, str]]] = defaultdict(set)
@@ -218,7 +228,17 @@ async def _requests(company: Company, leaves: list[dict[str, Any]]) -> int:
     assert not twice, "two units of one request say of a record that it is gone"
     parked = [each async for each in parked_entries(company.product.own("parking"))]
     assert all(each.dismissed for each in parked), "a parked message was not made good"
-    return len(parked)
+    return len(documents), len(parked)
+
+
+async def _by_policy(company: Company, scope: Scope, rule: str) -> set[str]:
+    """The ids that an erasure by this rule may have, one for each day.
+
+    Between a person's leaving of their home and its erasure a sweep may meet it, and ask for the same.
+    """
+    key = await company.product.keys.find(scope)
+    days = (datetime.now(UTC) - timedelta(days=back) for back in range(2))
+    return {str(request_id(key, scope, rule, day)) for day in days} if key else set()
 
 
 # ---------------------------------------------------------------- messages, and how it all stands

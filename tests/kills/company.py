@@ -48,13 +48,14 @@ class Thing:
 
 @dataclass(kw_only=True)
 class Company:
-    """Everything that was ever put in, and the requests that were sent."""
+    """Everything that was ever put in, the requests that were sent, and whose erasure the policy asks for."""
 
     product: Product
     chance: Random
     things: dict[str, Thing] = field(default_factory=dict)
     asked: list[UUID] = field(default_factory=list)
-    by_policy: int = 0
+    by_policy: list[Scope] = field(default_factory=list)
+    own_homes: list[Scope] = field(default_factory=list)
     renewed: int = 0
     people: int = 0
     steady: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -105,6 +106,7 @@ class Company:
         asks = self.chance.random() < 0.7
         now = datetime.now(UTC)
         mine = {_person(user)}
+        self.own_homes.append(_home(own))
         items: dict[str, list[dict[str, Any]]] = defaultdict(list)
         items["users"].append(self._user(user, now) | ({} if asks else {"contractEndedAt": utc_text(now)}))
         self._note("users", user, user, "asked", mine)
@@ -123,7 +125,7 @@ class Company:
             self._snapshot(shared, 3, "kept", mine),
         )
         if not asks:
-            self.by_policy += 1
+            self.by_policy.append(_person(user))
             return
         subject = {"user_id": user} if self.chance.random() < 0.5 else {"email": f"{user}@example.test"}
         request = self._uuid()

@@ -258,7 +258,7 @@ async def _unfinished(company: Company) -> str:
         return f"{len(left)} records are still there: {Counter(f'{t.locator.container}, {t.fate}' for t in left)}"
     entries = [entry async for entry in product.own("requests").list()]
     waiting = [e for e in entries if e.metadata.get("state") in OPEN or e.metadata.get("outbox")]
-    if waiting or len(entries) < len(company.asked) + company.by_policy:
+    if waiting or len(entries) < len(company.asked) + len(company.by_policy):
         return f"{len(waiting)} of {len(entries)} requests are unfinished, {len(company.asked)} were sent"
     still_open = [i async for i, state, _ in product.gate.journals.entries() if state == "open"]
     return f"{len(still_open)} journals are open" if still_open else ""

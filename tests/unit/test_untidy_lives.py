@@ -15,7 +15,7 @@ from shared.model import Scope, ScopeKind, utc_text
 from shared.parking import ParkedMessage
 from shared.receipt import Receipt
 from shared.requests.documents import State
-from shared.requests.erase import NOT_DUE, RESTORED_HOME
+from shared.requests.erase import RESTORED_HOME
 from shared.requests.intake import USED
 from shared.requests.scopes import HAS_USERS, spellings
 from shared.requests.work import OTHERS
@@ -305,19 +305,3 @@ async def test_nothing_said_in_logs_or_events_names_anybody_in_all_of_this(world
     assert not [text for text in texts if "anna" in text.lower()]
     assert locator(POLICY.category("users"), "anna", "anna").text() not in str(texts)
     assert await world.gate.keys.find(home_of("nowhere")) is None
-
-
-async def test_a_user_who_comes_back_while_the_policys_request_waits_is_not_erased(world: World):
-    world.user("dora", active_days_ago=800)
-    await send(world, "pause", category="erasures", reason="a doubt", by=OFFICE)
-    await world.planner.tick(only=["users"], forced=True)
-    for _ in range(3):
-        await world.drain()
-        await world.planner.tick(only=["users"])
-    [waiting] = [each for each in await world.documents() if each.state is State.ACCEPTED]
-    world.user("dora")  # back, and active
-    await send(world, "resume", category="erasures", by=OFFICE)
-    document = await world.document(waiting.id)
-    assert (document.state, document.reason) == (State.REJECTED, NOT_DUE)
-    assert "dora" in world.keys("users")
-    await assert_whole(world)
