@@ -111,9 +111,7 @@ class Sweeps:
         category = self.policy.category(order.category)
         rule = next(rule for rule in category.rules if rule.id == planned.rule)
         cause = SweepCause(run=order.run, slice=order.slice)
-        holds = (
-            await self.gate.readable_holds()
-        )  # where they cannot be read nothing is begun, and nothing counted as begun
+        holds = await self.gate.readable_holds()  # else nothing is begun, and nothing counted as begun
         part = Slice(bounds=planned.bounds)
         pages = record_store(self.stores, category).expired(
             category, rule, part, now=planned.now, cursor=held.value.cursor, size=self.unit

@@ -163,9 +163,7 @@ class Retirement:
         )
         try:
             await write(self.ledger.state, dropped_name(year), marker, None)
-        except (
-            ExistsError
-        ):  # another run is at it, or the store's client repeated a write of ours that had gone through
+        except ExistsError:  # another run is at it, or the client repeated a write of ours that had gone through
             held = await read(self.ledger.state, dropped_name(year), Dropped)
             return held.value if held else None
         return marker

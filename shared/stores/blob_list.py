@@ -92,9 +92,7 @@ async def every(container: ContainerClient, prefix: str = "", **options: Any) ->
 def read(text: bytes) -> ListedPage:
     """A page from its XML. Raises ValueError on anything else."""
     whole = text.decode("utf-8-sig")
-    if (
-        "<!DOCTYPE" in whole or "\0" in whole
-    ):  # a null would have the parser take it for UTF-16, and read what we did not
+    if "<!DOCTYPE" in whole or "\0" in whole:  # a null would have the parser take it for UTF-16, and read other text
         raise ValueError("a listing has no document type, and is UTF-8")
     try:
         with _uncollected():

@@ -210,9 +210,7 @@ class _Reader:
             strange[OUTSIDE] += 1
             return None
         if known and any(parts.fields[name] != value for name, value in known.items()):
-            return (
-                None  # somebody else's: a prefix does not tell them apart by the last level, or by an id with a slash
-            )
+            return None  # somebody else's: a prefix cannot tell by the last level, nor by an id with a slash
         if rule and isinstance(rule.start, _NAMED) and parts.times[rule.start.field] > blob.creation_time:
             strange[LATE_NAME] += 1
         term = last(self.rules, lambda each: _start(blob, parts, each))

@@ -160,10 +160,9 @@ class CosmosDeletes:
             answers[number] = "left" if _all(done, HTTPStatus.OK, 1) else NoAnswer()
         except exceptions.CosmosBatchOperationError as error:
             said = _said(int(error.status_code or 0), once=replied.count == 1)
-            proves_nothing = said == "replaced" or isinstance(
-                said, NoAnswer
-            )  # the next try sees whether they have left
-            answers[number] = NoAnswer(retry_after=asked_to_wait(error)) if proves_nothing else said
+            if said == "replaced":  # by this very patch, perhaps: the next try sees whether they have left
+                said = NoAnswer()
+            answers[number] = NoAnswer(retry_after=asked_to_wait(error)) if isinstance(said, NoAnswer) else said
         except _UNREADABLE as error:
             answers[number] = _no_answer(error)
 
