@@ -44,9 +44,16 @@ T = TypeVar("T")
 
 
 class _Retry(AsyncRetryPolicy[Any, Any]):
-    """azure-core's policy, with what the SDK expects of a retry policy besides."""
+    """azure-core's policy, with what the SDK expects of a retry policy besides.
+
+    The SDK's own hook policy forgets a `raw_response_hook` when the first try has no answer: kept in the context, it is
+    called for the next one's.
+    """
 
     async def send(self, request: Any) -> Any:
+        hook = request.context.options.pop("raw_response_hook", None)
+        if hook is not None:
+            request.context["response_callback"] = hook
         for option in ("hosts", "retry_to_secondary", "location_mode", "retry_hook"):
             request.context.options.pop(option, None)
         response = await super().send(request)
@@ -134,19 +141,16 @@ def quoted(etag: str) -> str:
     return etag if etag.startswith('"') else f'"{etag}"'
 
 
-def date_of(response: Any) -> datetime:
-    """The Date header of a service's answer: the store's own clock."""
-    return parsedate_to_datetime(response.http_response.headers["Date"]).astimezone(UTC)
-
-
 async def service_clock(container: ContainerClient) -> datetime:
-    """Ask a container for nothing but the time."""
-    seen: list[datetime] = []
+    """Ask a container for nothing but the time: the Date header of the service's answer. Raises TransientError."""
     try:
-        await container.get_container_properties(raw_response_hook=lambda r: seen.append(date_of(r)))
+        answer = await send(container, HttpRequest("GET", url_of(container, restype="container")), expected=200)
+        try:
+            return parsedate_to_datetime(answer.headers.get("Date") or "").astimezone(UTC)
+        except ValueError as error:
+            raise DecodeError("an answer does not say when it was given", response=answer, error=error) from None
     except AzureError as error:
         raise translate(error, _place(container)) from None
-    return seen[-1]
 
 
 def _place(container: ContainerClient) -> str:
