@@ -247,9 +247,13 @@ def queue_loop(
 
 @contextlib.asynccontextmanager
 async def _open(resource: _Opened) -> AsyncIterator[_Opened]:
-    """The SDK's client or receiver, open; at the end it is closed, or left alone where that does not come to an end."""
+    """The SDK's client or receiver, open; at the end it is closed. Where nobody answers it neither opens nor closes.
+
+    Raises TimeoutError when it does not open in time.
+    """
     try:
-        await resource.__aenter__()
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            await resource.__aenter__()
         yield resource
     finally:
         await _close(resource)

@@ -18,6 +18,8 @@ Modelled
 - Receiving: peek-lock and receive-and-delete, credit, drain, competing receivers, locks that end, renewal, peek.
 - Settling: complete, abandon, release, defer and receive by number, dead-letter with reason; the maximum delivery
   count; on the link and over ``$management``.
+- Connections: a client that says nothing for four minutes, not even with the empty frames that it is asked for, is hung
+  up on.
 - Sessions: by name and next available with its timeout, order, exclusive locks, renewal, state, conflict.
 
 Refused, with an AMQP error (or a message at the start) that names it
@@ -33,7 +35,8 @@ Different from Azure, on purpose
 - Nobody is kept out: every shared access signature is good. It listens on the loopback interface.
 - A receiver's unsettled messages come back at once when its link or connection is gone, counted as a failed delivery;
   Azure keeps them locked until the lock ends, and counts then. So a restarted local app need not wait five minutes.
-- Without ``DefaultMessageTimeToLive`` messages never expire; entities are never idle, full, throttled or disabled.
+- Without ``DefaultMessageTimeToLive`` messages never expire; entities are never idle, full, throttled or disabled, links
+  never idle.
 
 From the documentation, not compared with the live service: a deferred message that is abandoned stays deferred;
 deferring does not count as a failure; a dead-lettered message keeps its sequence number and delivery count; closing a

@@ -35,6 +35,9 @@ _ARRAY_OF_SYMBOLS = 0xB3
 _SASL_OK, _SASL_AUTH = 0, 1
 _MIN_FRAME_SIZE = 512
 _MIN_IDLE_MS = 200
+_IDLE_MS = 120_000  # what Azure asks of its clients: to send something, were it an empty frame, within this time
+_FORCED_SECONDS = 240.0  # of silence, after which Azure ends a connection
+_LAST_WORD_SECONDS = 5.0  # for the client to be told so
 
 
 class Connection(asyncio.Protocol):
@@ -62,6 +65,8 @@ class Connection(asyncio.Protocol):
         self._ended: set[int] = set()
         self._opened = self._closing = False
         self._heartbeat: asyncio.TimerHandle | None = None
+        self._silence: asyncio.TimerHandle | None = None
+        self._heard = 0.0
         self.max_frame_size = MAX_FRAME_SIZE
 
     # --- asyncio ------------------------------------------------------------------------------------------------------
@@ -70,11 +75,14 @@ class Connection(asyncio.Protocol):
         """The client is there."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 (what asyncio gives a TCP server)
         self._transport = transport
+        self._heard = asyncio.get_running_loop().time()
+        self._await_word()
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
         if self._closing:
             return
+        self._heard = asyncio.get_running_loop().time()
         try:
             for incoming in self._reader.feed(data):
                 if isinstance(incoming, bytes):
@@ -103,8 +111,9 @@ class Connection(asyncio.Protocol):
         """The client is gone; what it held comes back."""
         if exc is not None:
             _LOG.debug("connection lost: %s", exc)
-        if self._heartbeat is not None:
-            self._heartbeat.cancel()
+        for timer in (self._heartbeat, self._silence):
+            if timer is not None:
+                timer.cancel()
         self._closing = True
         for session in self._sessions.values():
             session.close()
@@ -189,6 +198,7 @@ class Connection(asyncio.Protocol):
         self.send(
             Open(
                 container_id="local-servicebus",
+                idle_time_out=UInt(_IDLE_MS),
                 max_frame_size=UInt(MAX_FRAME_SIZE),
                 channel_max=UShort(CHANNEL_MAX),
                 properties={Symbol("product"): "local Service Bus"},
@@ -204,6 +214,16 @@ class Connection(asyncio.Protocol):
             self._output += EMPTY_FRAME
             self._dirty(self)
         self._heartbeat = asyncio.get_running_loop().call_later(seconds, self._beat, seconds)
+
+    def _await_word(self) -> None:
+        """Hang up on a client that says nothing any more, be it gone without a word: what it held comes back."""
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._heard + _FORCED_SECONDS:
+            self._silence = loop.call_at(self._heard + _FORCED_SECONDS, self._await_word)
+            return
+        self._fail(RefusedError(faults.FORCED, f"nothing was heard for {_FORCED_SECONDS:.0f} seconds"))
+        self._dirty(self)
+        self._silence = loop.call_later(_LAST_WORD_SECONDS, self.abort)
 
     def _fail(self, refused: RefusedError) -> None:
         _LOG.warning("connection closed: %s", refused)
