@@ -23,7 +23,6 @@ from yarl import URL
 
 HOST = "127.0.0.1"
 SHARE = 0.3
-EVERYTHING = 1 << 30
 WAITS: tuple[dict[str, str], ...] = (
     *({"x-ms-retry-after-ms": ms} for ms in ("10", "20", "40", "60", "100", "150")),
     {},

@@ -3,7 +3,6 @@
 `stage` starts the servers and one runner, which reaches them by the wires alone. The test looks at them without a wire.
 """
 
-import json
 import threading
 import urllib.error
 import urllib.request
@@ -11,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from azure.servicebus import ServiceBusClient, ServiceBusMessage
@@ -19,7 +18,7 @@ from wire import Wire, wire
 
 from local import servers
 from local.processes import Process, free_port
-from local.servers import PROJECT, Ports, Stack
+from local.servers import Ports, Stack
 from shared.config import Config
 from shared.ledger.log import years
 from shared.ledger.reader import Live, entries
@@ -79,20 +78,17 @@ class Stage:
 
 
 @contextmanager
-def stage(root: Path, *, project: Path = PROJECT, entities: Path | None = None, **settings: str) -> Iterator[Stage]:
-    """Servers and a runner of the app of `project`, whose timers fire by hand."""
+def stage(root: Path) -> Iterator[Stage]:
+    """Servers and a runner of the app, whose timers fire by hand."""
     with ExitStack() as resources:
         stack = Stack(root, Ports.free())
-        if entities is not None:
-            stack.servicebus = Process(servers.servicebus(root, stack.ports.bus, entities=entities), root)
         stack.start()
         resources.callback(stack.stop)
         wires = {name: resources.enter_context(wire(getattr(stack.ports, name))) for name in ("blob", "cosmos", "bus")}
         ports = Ports(**{name: each.port for name, each in wires.items()}, admin=free_port())
-        program = servers.runner(
-            root, ports.admin, {**servers.settings(ports), **QUICK, **settings}, project=project, manual_timers=True
+        runner = Process(
+            servers.runner(root, ports.admin, {**servers.settings(ports), **QUICK}, manual_timers=True), root
         )
-        runner = Process(program, root)
         resources.callback(runner.stop)
         yield Stage(stack=stack, wires=wires, runner=runner, resources=resources)
 
@@ -137,11 +133,3 @@ async def finished(product: Product, category: str, since: datetime) -> bool:
     """Whether a run of the category that was started since has ended."""
     held = await product.runs.current(category)
     return held is not None and held.value.started >= since and held.value.finished is not None
-
-
-def utc() -> datetime:
-    return datetime.now(UTC)
-
-
-def text(events: list[dict]) -> str:
-    return json.dumps(events)

@@ -2,11 +2,8 @@
 
 import asyncio
 import json
-import os
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +12,7 @@ from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusSubQ
 from running import Running, running
 
 from shared import messages
-from shared.config import SETTINGS, Config
+from shared.config import Config
 from shared.liveness import TIMERS
 from shared.model import ScopeKind
 from shared.requests.documents import RequestDocument, State
@@ -23,8 +20,6 @@ from shared.runs import Current, PlannedSlice, RunDocument
 from shared.wiring import Product
 
 NOW = datetime.now(UTC)
-SCRIPT = Path(sys.executable).parent / "retention"
-ELSEWHERE = {name: value for name, value in os.environ.items() if name.split("__")[0] not in {s.name for s in SETTINGS}}
 RUN = "users-20260301T120000Z-0badcafe"
 REQUEST, FINISHED = str(uuid4()), str(uuid4())
 QUEUES = ("sweeps", "requests-work", "ledger")

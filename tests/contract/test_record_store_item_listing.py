@@ -17,7 +17,6 @@ pytest_plugins = ["record_store_fixture"]
 MONTH = timedelta(days=30)
 NOW = datetime(2026, 3, 1, 12, 30, 15, tzinfo=UTC)
 AT = {"from": "field", "field": "at"}
-HOMES = [f"h{number}" for number in range(8)]
 
 
 async def test_what_is_due_is_found_exactly_once_and_nothing_else(items: Items) -> None:

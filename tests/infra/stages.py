@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bicep_values import SUBSCRIPTION
 from on_paper import MAIN, Deployment, Resource
 
 from infra.parameters import NAMED_BY
@@ -115,7 +114,3 @@ def account_of(deployment: Deployment, setting: str) -> str:
 def containers_of(deployment: Deployment, account: str) -> list[str]:
     """The names of an account's containers."""
     return sorted(each.name for each in deployment.of(CONTAINER) if each.id.startswith(f"{account}/"))
-
-
-def in_this_subscription(identity: str) -> bool:
-    return identity.startswith(SUBSCRIPTION)

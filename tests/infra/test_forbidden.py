@@ -25,7 +25,6 @@ COSMOS = "Microsoft.DocumentDB/databaseAccounts"
 BUS = "Microsoft.ServiceBus/namespaces"
 VAULT = "Microsoft.KeyVault/vaults"
 DIAGNOSTICS = "Microsoft.Insights/diagnosticSettings"
-LOCKS = "Microsoft.Authorization/locks"
 TYPES = {
     "Microsoft.Authorization/locks",
     "Microsoft.Authorization/roleAssignments",

@@ -10,12 +10,11 @@ from ledger_world import START
 from office import POLICY, Office
 
 from shared.errors import TransientError
-from shared.posture.settings import Account, BlobAccount, StorageSettings, Unknown
+from shared.posture.settings import Account, BlobAccount, StorageSettings
 from shared.posture.watch import EVERY, Broken, PostureLook, PostureWatch, last_posture, said
 from shared.posture.worst_case import judge
 from shared.standing import SHOWN
 
-UNKNOWN = Unknown(why="nobody looked", remedy="look")
 SOFT = StorageSettings(
     versioning=False, permanent_delete=False, restore=None, change_feed=None, container_soft_delete=None, lifecycle=(),
     soft_delete=7,
