@@ -21,7 +21,8 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-HOST = "127.0.0.1"
+from local.processes import HOST
+
 SHARE = 0.3
 WAITS: tuple[dict[str, str], ...] = (
     *({"x-ms-retry-after-ms": ms} for ms in ("10", "20", "40", "60", "100", "150")),

@@ -5,7 +5,6 @@
 
 import threading
 import urllib.error
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,12 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from azure.servicebus import ServiceBusClient, ServiceBusMessage
+from running import fire, servers
 from wire import Wire, wire
 
-from local import servers
 from local.processes import Process, free_port
-from local.servers import Ports, Stack
+from local.servers import Ports, Stack, runner, settings
 from shared.config import Config
 from shared.ledger.log import years
 from shared.ledger.reader import Live, entries
@@ -42,37 +40,20 @@ class Stage:
     def config(self) -> Config:
         return Config(values=self.stack.settings)
 
-    def send(self, queue: str, *bodies: bytes, session: str | None = None, ids: tuple[str, ...] = ()) -> None:
-        """Send messages in this order."""
-        with (
-            ServiceBusClient.from_connection_string(self.stack.settings["ServiceBus"]) as client,
-            client.get_queue_sender(queue) as sender,
-        ):
-            for number, body in enumerate(bodies):
-                message_id = ids[number] if ids else None
-                sender.send_messages(ServiceBusMessage(body, session_id=session, message_id=message_id))
-
-    def fire(self, timer: str, seconds: float = 300) -> bool:
-        """Fire a timer now; whether it ended well."""
-        url = f"{self.runner.url.rstrip('/')}/admin/functions/{timer}"
-        try:
-            urllib.request.urlopen(urllib.request.Request(url, data=b"{}", method="POST"), timeout=seconds).close()
-        except urllib.error.HTTPError:
-            return False
-        return True
-
-    def tick(self, *timers: str, every: float = 0.5) -> None:
+    def tick(self) -> None:
         """Let the timers fire again and again from now on, each for itself."""
-        for timer in timers or TIMERS:
-            thread = threading.Thread(target=self._fire_on, args=(timer, every), daemon=True)
+        for timer in TIMERS:
+            thread = threading.Thread(target=self._fire_on, args=(timer,), daemon=True)
             thread.start()
             self.resources.callback(thread.join)
         self.resources.callback(self.stopping.set)
 
-    def _fire_on(self, timer: str, every: float) -> None:
-        while not self.stopping.wait(every):
+    def _fire_on(self, timer: str) -> None:
+        while not self.stopping.wait(0.5):
             try:
-                self.fire(timer)
+                fire(self.runner, timer, seconds=300)
+            except urllib.error.HTTPError:  # the function failed: it fires again
+                continue
             except OSError:  # the runner ends
                 self.stopping.wait(1)
 
@@ -81,16 +62,12 @@ class Stage:
 def stage(root: Path) -> Iterator[Stage]:
     """Servers and a runner of the app, whose timers fire by hand."""
     with ExitStack() as resources:
-        stack = Stack(root, Ports.free())
-        stack.start()
-        resources.callback(stack.stop)
+        stack = resources.enter_context(servers(root))
         wires = {name: resources.enter_context(wire(getattr(stack.ports, name))) for name in ("blob", "cosmos", "bus")}
         ports = Ports(**{name: each.port for name, each in wires.items()}, admin=free_port())
-        runner = Process(
-            servers.runner(root, ports.admin, {**servers.settings(ports), **QUICK}, manual_timers=True), root
-        )
-        resources.callback(runner.stop)
-        yield Stage(stack=stack, wires=wires, runner=runner, resources=resources)
+        app = Process(runner(root, ports.admin, {**settings(ports), **QUICK}, manual_timers=True), root)
+        resources.callback(app.stop)
+        yield Stage(stack=stack, wires=wires, runner=app, resources=resources)
 
 
 async def logged(product: Product) -> list[dict]:

@@ -37,20 +37,21 @@ def servers(home: Path) -> Iterator[Stack]:
         stack.stop()
 
 
-def send(connection: str, body: bytes, queue: str = "requests", **options: int) -> None:
-    """Send one message, as operations do."""
+def send(connection: str, *bodies: bytes, queue: str = "requests", **options: int) -> None:
+    """Send messages in this order, as operations do."""
     with (
         ServiceBusClient.from_connection_string(connection, **options) as client,
         client.get_queue_sender(queue) as sender,
     ):
-        sender.send_messages(ServiceBusMessage(body, message_id=str(uuid4())))
+        for body in bodies:
+            sender.send_messages(ServiceBusMessage(body, message_id=str(uuid4())))
 
 
-def fire(app: Process, *timers: str) -> None:
+def fire(app: Process, *timers: str, seconds: float = 60) -> None:
     """Let timers fire once. Returns when the functions have ended; an HTTPError says that one failed."""
     for name in timers:
         url = f"{app.url.rstrip('/')}/admin/functions/{name}"
-        urllib.request.urlopen(urllib.request.Request(url, data=b"{}", method="POST"), timeout=60).close()
+        urllib.request.urlopen(urllib.request.Request(url, data=b"{}", method="POST"), timeout=seconds).close()
 
 
 def ended(child: subprocess.Popen[str]) -> tuple[int, str, str]:

@@ -11,7 +11,8 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-HOST = "127.0.0.1"
+from local.processes import HOST
+
 CHUNK = 1 << 16
 
 

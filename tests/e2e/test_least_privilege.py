@@ -90,7 +90,7 @@ class World:
             self.apps[role] = Process(program, home)
 
     def send(self, who: str, body: bytes, queue: str = "requests") -> None:
-        send(self.settings[who]["ServiceBus"], body, queue, retry_total=0)
+        send(self.settings[who]["ServiceBus"], body, queue=queue, retry_total=0)
 
     def fire(self, *timers: str) -> None:
         for name in timers:

@@ -7,12 +7,13 @@ each service away by itself for a minute, and then forgets the connections that 
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 from nets_stage import Stage, finished, ids, kinds, left, logged, put, stage
+from running import send
 
 from local.prepare import prepare
 from shared import messages
@@ -42,9 +43,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         yield made
 
 
-async def until(true: Callable[[], object], stage: Stage) -> None:
+async def until(true: Callable[[], Awaitable[bool]], stage: Stage) -> None:
     end = time.monotonic() + PATIENCE
-    while not await true():  # type: ignore[misc]
+    while not await true():
         assert time.monotonic() < end, stage.runner.log_tail()
         await asyncio.sleep(0.3)
 
@@ -92,7 +93,7 @@ async def test_what_was_away_is_back_and_everything_resumes_alone(
             received_at=began,
         )
         sweep = messages.run(request=uuid4(), categories=("camera-snapshots", "operation-log"))
-        world.send("requests", erase, sweep)
+        send(world.stack.settings["ServiceBus"], erase, sweep)
         await asyncio.sleep(0.5)  # in the middle of it
         for service in services:
             getattr(world.wires[service], "cut" if how == "cut" else "silence")()
