@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,12 @@ def servers(home: Path) -> Iterator[Stack]:
         yield stack
     finally:
         stack.stop()
+
+
+def of_role(role: str, settings: Mapping[str, str]) -> dict[str, str]:
+    """Those that an app of this role has on Azure: of the product's own, what its functions read and no more."""
+    others = {each.name for each in SETTINGS if role not in each.roles}
+    return {name: value for name, value in settings.items() if name not in others}
 
 
 def send(connection: str, *bodies: bytes, queue: str = "requests", **options: int) -> None:

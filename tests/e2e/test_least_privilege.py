@@ -22,7 +22,7 @@ from azure.storage.blob.aio import BlobServiceClient
 from rights import seeds
 from rights.doors import Doors, behind
 from rights.model import BLOBS, Rights, Seen
-from running import fire, send, servers
+from running import fire, of_role, send, servers
 from typer.testing import CliRunner
 
 from cli.main import app as command_line
@@ -82,11 +82,9 @@ class World:
         self.settings = {who: behind(doors, stack.ports, who) for who in (*WRITERS, OPERATOR, TESTER, *OUTSIDE)}
         self.apps: dict[str, Process] = {}
         for role in WRITERS:
-            mine = {each.name for each in SETTINGS if role in each.roles} | {"FUNCTIONS_WORKER_RUNTIME"}
-            values = {name: value for name, value in self.settings[role].items() if name in mine}
             home = root / role
             home.mkdir()
-            program = runner(home, free_port(), values, role=role, manual_timers=True)
+            program = runner(home, free_port(), of_role(role, self.settings[role]), role=role, manual_timers=True)
             self.apps[role] = Process(program, home)
 
     def send(self, who: str, body: bytes, queue: str = "requests") -> None:

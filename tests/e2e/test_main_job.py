@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 from azure.servicebus import ServiceBusClient
-from running import fire, send, servers
+from running import fire, of_role, send, servers
 
 from local.prepare import prepare
 from local.processes import Process, free_port
@@ -25,7 +25,6 @@ from shared.requests.documents import State
 from shared.wiring import Product
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-PIPELINE_ONLY = ("BLOB_DATA", "BLOB_BACKUP", "COSMOS_MAIN", "COSMOS_MAIN_DATABASE")
 TIMERS = {"pipeline": ("planner", "watch_journals", "watch_requests"), "ledger": ("ledger_seal", "ledger_publish")}
 
 
@@ -60,12 +59,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with servers(root) as stack:
         try:
             for role in TIMERS:
-                values = {k: v for k, v in stack.settings.items() if role == "pipeline" or k not in PIPELINE_ONLY}
-                if role == "pipeline":
-                    values["LEDGER_SIGNING_SEED"] = ""
                 home = root / role
                 home.mkdir()
-                program = runner(home, free_port(), values, role=role, manual_timers=True)
+                program = runner(home, free_port(), of_role(role, stack.settings), role=role, manual_timers=True)
                 apps[role] = Process(program, home)
             yield World(stack, apps)
         finally:
