@@ -5,10 +5,11 @@ gone, a journal that is settled, a head of the log that names journals which are
 """
 
 import asyncio
+import json
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
@@ -18,7 +19,7 @@ from victims import KINDS, SECONDS, Site
 
 from local.processes import PortBusyError, Process
 from shared.ledger.head import decode_head
-from shared.ledger.log import head_name
+from shared.ledger.log import head_name, logs
 from shared.ledger.reader import Live, sealed
 from shared.requests.documents import OPEN
 from shared.wiring import Product
@@ -95,7 +96,7 @@ async def look(product: Product) -> Moment:
     async for _, state, _ in product.gate.journals.entries():
         states[state] += 1
     committed = staged = False
-    for year in await _years(product):
+    for year in await logs(product.ledger):
         stored = await product.ledger.state.read(head_name(year))
         head = decode_head(stored.data, product.ledger.origin_of(year)) if stored else None
         named = head.staged.name if head and head.staged else None
@@ -118,7 +119,7 @@ async def kill_all(site: Site, company: Company, choices: list[Plan], *, backlog
         await asyncio.sleep(plan.delay)
         process = site.victims[plan.victim]
         kind = KINDS[plan.victim]
-        async with company.steady if kind == "cosmos" else asyncio.Lock():
+        async with company.steady if kind == "cosmos" else nullcontext():
             await asyncio.to_thread(process.kill)
             tally.kills[kind] += 1
             tally.landed[kind, (await look(company.product)).words(kind)] += 1
@@ -202,13 +203,10 @@ async def recovered(site: Site, company: Company, *, seconds: float) -> float:
         what[0] = await _unfinished(company)
         return not what[0]
 
-    firing = asyncio.create_task(site.keep_firing(SECONDS, 1))
-    try:
+    async with site.firing(SECONDS, 1):
         for name in site.victims:
             await _ready(site, name)
         await until(at_rest, seconds, "recovery is not over", lambda: f"{what[0]}\n{site.tails()}", step=0.7)
-    finally:
-        await _ended(firing)
     await site.each_timer_once()
     for _ in range(TRIES):
         if await _brought_to_rest(site, company.product, seconds):
@@ -225,30 +223,19 @@ async def _brought_to_rest(site: Site, product: Product, seconds: float) -> bool
         return not what[0]
 
     rest = {**SECONDS, "planner": 15.0}  # runs are further apart, so that all have ended at one moment
-    firing = asyncio.create_task(site.keep_firing(rest, 2))
-    try:
+    async with site.firing(rest, 2):
         await until(quiet, seconds, "the log is not quiet", lambda: f"{what[0]}\n{site.tails()}", step=0.7)
-    finally:
-        await _ended(firing)
     workers = [site.apps["worker-1"], site.apps["worker-2"]]
     await asyncio.gather(*(asyncio.to_thread(worker.stop) for worker in workers))
-    firing = asyncio.create_task(site.keep_firing({"ledger_seal": 0.5, "ledger_publish": 0.5}, 3))
     try:
-        await until(quiet, REST_SECONDS, "", str, step=0.3)
+        async with site.firing({"ledger_seal": 0.5, "ledger_publish": 0.5}, 3):
+            await until(quiet, REST_SECONDS, "", str, step=0.3)
     except AssertionError:
         for worker in workers:
             await _started(worker)
         return False
-    finally:
-        await _ended(firing)
     await asyncio.to_thread(site.apps["ledger"].stop)
     return True
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
 
 
 async def _unfinished(company: Company) -> str:
@@ -276,23 +263,13 @@ async def _unpublished(product: Product) -> str:
         done = [(await product.runs.progress(category.id, run.run, n)).value.done for n in range(run.slices)]
         if not all(done):
             return f"a run of {category.id} is unfinished"
-    for year in await _years(product):
+    for year in await logs(product.ledger):
         stored = await product.ledger.state.read(head_name(year))
         assert stored is not None
         size = decode_head(stored.data, product.ledger.origin_of(year)).size
         if await sealed(Live(ledger=product.ledger, year=year)) != size:
             return "the log is not sealed"
         cursor = await product.ledger.state.read(f"{year}/published")
-        if cursor is None or f'"next":{size}' not in cursor.data.decode().replace(" ", ""):
+        if cursor is None or json.loads(cursor.data)["next"] != size:
             return "the log is not published"
     return ""
-
-
-async def _years(product: Product) -> list[str]:
-    return sorted(
-        {
-            name.partition("/")[0]
-            for name in [e.name async for e in product.ledger.state.list()]
-            if name.endswith("/head")
-        }
-    )

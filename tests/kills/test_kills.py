@@ -4,7 +4,6 @@ RETENTION_KILLS is how many kills, RETENTION_KILL_SEED repeats their choices (no
 machine's). `make faults` kills 200 and more.
 """
 
-import asyncio
 import os
 import secrets
 from collections import Counter
@@ -65,12 +64,8 @@ async def _held(site: Site, company: Company) -> None:
 async def _killed(site: Site, company: Company) -> Tally:
     backlog = min(400, 12 * KILLS)
     await company.add_due(backlog * 3 // 4, backlog // 4)
-    firing = asyncio.create_task(site.keep_firing(SECONDS, SEED))
-    try:
+    async with site.firing(SECONDS, SEED):
         return await kill_all(site, company, plans(SEED, KILLS), backlog=backlog)
-    finally:
-        firing.cancel()
-        await asyncio.gather(firing, return_exceptions=True)
 
 
 def _told(tally: Tally, found: Found) -> str:

@@ -7,21 +7,21 @@ timers are fired by hand, as the clock would, but more often.
 import asyncio
 import re
 import socket
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 from types import MappingProxyType
 
 import aiohttp
+from running import of_role
 
 from local.processes import HOST, Process, Program, free_port
 from local.servers import PROJECT, Ports, Stack, runner
 from shared.config import Config
 from shared.liveness import TIMERS
 
-PIPELINE_ONLY = ("BLOB_DATA", "BLOB_BACKUP", "COSMOS_MAIN", "COSMOS_MAIN_DATABASE")
 WAITS = MappingProxyType(
     {
         "RETENTION_RECOVER_AFTER": "8",  # from 600
@@ -78,11 +78,8 @@ class Site:
 
     def _app(self, home: Path, name: str, port: int) -> Program:
         role = "ledger" if name == "ledger" else "pipeline"
-        values = {k: v for k, v in self.settings.items() if role == "pipeline" or k not in PIPELINE_ONLY}
-        if role == "pipeline":
-            values["LEDGER_SIGNING_SEED"] = ""
         home.mkdir()
-        program = runner(home, port, values, role=role, manual_timers=True)
+        program = runner(home, port, of_role(role, self.settings), role=role, manual_timers=True)
         python, _, _, *options = program.command
         return replace(program, name=name, command=(python, str(Path(__file__).with_name("short_waits.py")), *options))
 
@@ -103,8 +100,18 @@ class Site:
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False  # it is dead, or was killed meanwhile
 
-    async def keep_firing(self, timers: Mapping[str, float], seed: int) -> None:
-        """Fire the timers for ever, each at its own pace: one that hangs keeps no other."""
+    @asynccontextmanager
+    async def firing(self, timers: Mapping[str, float], seed: int) -> AsyncIterator[None]:
+        """Fire the timers meanwhile, each at its own pace: one that hangs keeps no other."""
+        task = asyncio.create_task(self._keep_firing(timers, seed))
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _keep_firing(self, timers: Mapping[str, float], seed: int) -> None:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session,
             asyncio.TaskGroup() as all_,
