@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from azure.cosmos import CosmosClient, PartitionKey
 from azure.servicebus import ServiceBusClient, ServiceBusMessage
+from effort import LONG
 from servicebus_fixture import Server as BusServer
 
 from local import servers
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).parent
-LONG = os.environ.get("RETENTION_FAULTS") == "long"
 SOME = (
     "test_item_lives_from_create_to_delete", "test_malformed_item_is_refused_with_400", "test_batch_with_one_stale_etag",
     "test_projections_leave_out_what_is_undefined", "test_continuation_token_of_another_query_is_refused",

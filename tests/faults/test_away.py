@@ -5,13 +5,13 @@ each service away by itself for a minute, and then forgets the connections that 
 """
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from effort import LONG, effort
 from nets_stage import Stage, finished, ids, kinds, left, logged, put, stage
 from running import send
 
@@ -21,11 +21,8 @@ from shared.model import utc_text
 from shared.requests.documents import State
 from shared.wiring import Product
 
-LONG = os.environ.get("RETENTION_FAULTS") == "long"
-AWAY = 60.0 if LONG else 3.0
-PATIENCE = (
-    900.0 if LONG else 90.0
-)  # what a broker hands to a connection that is gone waits for its lock: five minutes, twice
+AWAY = effort(3, 60)
+PATIENCE = effort(90, 900)  # what a broker hands to a connection that is gone waits for its lock: five minutes, twice
 SERVICES = ("blob", "cosmos", "bus")
 CASES = [
     *(((each,), how) for each in SERVICES for how in ("cut", "forgotten") if LONG),
@@ -74,7 +71,7 @@ async def seed(product: Product, who: str) -> tuple[str, str]:
     return names[0], names[1]
 
 
-@pytest.mark.timeout(1_200 if LONG else 150)
+@pytest.mark.timeout(effort(150, 1_200))
 @pytest.mark.parametrize(("services", "how"), CASES, ids=["-".join((*s, how)) for s, how in CASES])
 async def test_what_was_away_is_back_and_everything_resumes_alone(
     world: Stage, services: tuple[str, ...], how: str

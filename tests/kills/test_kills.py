@@ -13,6 +13,7 @@ from random import Random
 import pytest
 from afterwards import Found, check
 from company import Company
+from effort import effort
 from killing import Tally, kill_all, plans, recovered, until
 from victims import SECONDS, Site
 
@@ -20,8 +21,7 @@ from local.prepare import prepare
 from local.servers import start_all
 from shared.wiring import Product
 
-LONG = os.environ.get("RETENTION_FAULTS") == "long"
-KILLS = int(os.environ.get("RETENTION_KILLS") or (210 if LONG else 8))
+KILLS = int(os.environ.get("RETENTION_KILLS") or effort(8, 210))
 SEED = int(os.environ.get("RETENTION_KILL_SEED") or secrets.randbelow(1_000_000))
 
 

@@ -3,9 +3,8 @@
 `RETENTION_FAULTS=long` explores larger bounds as well (`make faults`). Each test prints how many states there are.
 """
 
-import os
-
 import pytest
+from effort import LONG
 from explore import explore, graph, shown, stuck
 from gate_model import Gate
 from gate_state import Bounds, Rules
@@ -26,7 +25,6 @@ LARGE = {
     "a hold, the app writes": Bounds(covered=ONE, app=ONE),
     "a hold and a lease": Bounds(covered=ONE, leases=ONE),
 }
-LONG = os.environ.get("RETENTION_FAULTS") == "long"
 MOST = 2_500_000
 
 

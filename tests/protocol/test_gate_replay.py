@@ -6,9 +6,9 @@ chance, in larger bounds. A name of a walk that diverges is its seed or number; 
 """
 
 import logging
-import os
 
 import pytest
+from effort import LONG, effort
 from explore import covering, explore, graph, shown, taken, wandering
 from gate_model import Gate
 from gate_replay import DivergedError, Replay
@@ -16,7 +16,6 @@ from gate_state import Bounds, kind
 from test_gate_model import WEAKER, weaker
 
 ONE = frozenset({0})
-LONG = os.environ.get("RETENTION_FAULTS") == "long"
 COVERED = Bounds(covered=ONE, attempts=4, lost=False)
 RICH = {
     "one record": Bounds(covered=ONE, app=ONE, leases=ONE, strangers=ONE, attempts=4),
@@ -27,7 +26,7 @@ RICH = {
         units=((0, 1), (1,)), workers=(0, 1), covered=ONE, app=frozenset({0, 1}), recoveries=2, attempts=4
     ),
 }
-WALKS = 1_500 if LONG else 150
+WALKS = effort(150, 1_500)
 LONGEST = 80
 
 

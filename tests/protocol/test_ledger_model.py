@@ -3,14 +3,12 @@
 `RETENTION_FAULTS=long` explores larger bounds as well (`make faults`). Each test prints how many states there are.
 """
 
-import os
-
 import pytest
+from effort import LONG
 from explore import explore, graph, shown, stuck
 from ledger_model import Ledger
 from ledger_state import Bounds, Rules
 
-LONG = os.environ.get("RETENTION_FAULTS") == "long"
 SMALL = {
     "two appenders": Bounds(),
     "three journals": Bounds(journals=3, deaths=0),

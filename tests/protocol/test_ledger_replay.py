@@ -4,16 +4,14 @@ One set of walks takes every kind of step that the model has within its bounds (
 the graph); the others are by chance, in larger bounds.
 """
 
-import os
-
 import pytest
+from effort import LONG, effort
 from explore import covering, explore, graph, shown, taken, wandering
 from ledger_model import Ledger
 from ledger_replay import DivergedError, Replay
 from ledger_state import Bounds, kind
 from test_ledger_model import WEAKER, weaker
 
-LONG = os.environ.get("RETENTION_FAULTS") == "long"
 COVERED = {
     "appenders": Bounds(journals=1),
     "sealer and publisher": Bounds(appenders=1, sealers=1, publishers=1, journals=1),
@@ -22,7 +20,7 @@ RICH = {
     "two appenders": Bounds(journals=3, deaths=2, repeats=2),
     "all of them": Bounds(appenders=2, sealers=2, publishers=1, journals=3, deaths=2, repeats=2),
 }
-WALKS = 1_000 if LONG else 60
+WALKS = effort(60, 1_000)
 LONGEST = 100
 
 
