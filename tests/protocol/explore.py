@@ -1,20 +1,30 @@
 """Explores a protocol's states exhaustively: each reachable one once, breadth first, so that a counterexample is a shortest.
 
-A model is a pure function from a state to its successors, each with a label that says who did what. Refused with
-TooManyError: a model that has more states than the test allows, because a search that was cut short shows nothing.
+A model is a first state and a pure function from a state to its successors, each with a label that says who did what.
+Refused with TooManyError: a model that has more states than the test allows, because a search that was cut short shows
+nothing.
 """
 
 import random
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 OURS = 0.8  # of the steps of a walk by chance, where a worker can go on
 
 Label = tuple[Any, ...]
 State = Hashable
 Edge = tuple[Label, State]
+
+
+class Model(Protocol):
+    """What is explored: `bounds.start()` is its first state, `broken` says why a state must not be, or nothing."""
+
+    bounds: Any
+
+    def successors(self, state: Any, /) -> Iterable[Edge]: ...
+    def broken(self, state: Any, /) -> str: ...
 
 
 class TooManyError(Exception):
@@ -45,23 +55,18 @@ def told(label: Label) -> str:
     return " ".join(map(str, label))
 
 
-def explore(
-    start: State,
-    successors: Callable[[Any], Iterable[Edge]],
-    broken: Callable[[Any], str],
-    *,
-    most: int = 2_000_000,
-) -> Explored:
-    """Search all states, or up to the first that is broken. `broken` says why it is, or nothing."""
+def explore(model: Model, *, most: int = 2_000_000) -> Explored:
+    """Search all states, or up to the first that is broken."""
+    start = model.bounds.start()
     came: dict[State, tuple[State, Label] | None] = {start: None}
     waiting = deque([start])
     steps = 0
     while waiting:
         state = waiting.popleft()
-        why = broken(state)
+        why = model.broken(state)
         if why:
             return Explored(states=len(came), steps=steps, why=why, trace=_way(came, state))
-        for label, after in successors(state):
+        for label, after in model.successors(state):
             steps += 1
             if after not in came:
                 came[after] = (state, label)
@@ -79,23 +84,25 @@ def _way(came: dict[State, tuple[State, Label] | None], state: State) -> tuple[L
     return tuple(reversed(labels))
 
 
-def taken(start: State, successors: Callable[[Any], Iterable[Edge]], trace: Iterable[Label]) -> list[Edge]:
+def taken(model: Model, trace: Iterable[Label]) -> list[Edge]:
     """The walk whose labels a trace has."""
     walk: list[Edge] = []
+    at = model.bounds.start()
     for label in trace:
-        at = walk[-1][1] if walk else start
-        walk.append(next(edge for edge in successors(at) if edge[0] == label))
+        walk.append(next(edge for edge in model.successors(at) if edge[0] == label))
+        at = walk[-1][1]
     return walk
 
 
-def graph(start: State, successors: Callable[[Any], Iterable[Edge]], *, most: int = 200_000) -> dict[State, list[Edge]]:
+def graph(model: Model, *, most: int = 200_000) -> dict[State, list[Edge]]:
     """Every state with its successors, in the order in which they are found."""
     found: dict[State, list[Edge]] = {}
+    start = model.bounds.start()
     waiting = deque([start])
     seen = {start}
     while waiting:
         state = waiting.popleft()
-        found[state] = list(successors(state))
+        found[state] = list(model.successors(state))
         for _, after in found[state]:
             if after not in seen:
                 seen.add(after)
@@ -167,13 +174,18 @@ def stuck(of: dict[State, list[Edge]], goal: Callable[[Any], bool]) -> list[Stat
     return [state for state in of if state not in good]
 
 
-def wandering(start: State, successors: Callable[[Any], Iterable[Edge]], *, seed: int, longest: int) -> list[Edge]:
+def wandering(model: Model, *, seed: int, longest: int) -> list[Edge]:
     """A walk by chance, in which few die and little else happens: so that workers come far."""
     chance = random.Random(seed)
     walk: list[Edge] = []
-    at = start
-    while len(walk) < longest and (edges := list(successors(at))):
+    at = model.bounds.start()
+    while len(walk) < longest and (edges := list(model.successors(at))):
         ours = [edge for edge in edges if isinstance(edge[0][0], int) and edge[0][1] != "dies"]
         walk.append(chance.choice(ours if ours and chance.random() < OURS else edges))
         at = walk[-1][1]
     return walk
+
+
+def put(items: tuple, at: int, item: object) -> tuple:
+    """The items of a state with another one at a place."""
+    return (*items[:at], item, *items[at + 1 :])

@@ -19,8 +19,8 @@ number of attempts (any), the time that an attempt takes (at any time it may be 
 from collections.abc import Iterator
 from itertools import combinations
 
-from explore import Edge
-from gate_state import ANSWERS, LOOKED, NONE, STAYS, State, Unit, Worker, put
+from explore import Edge, put
+from gate_state import ANSWERS, LOOKED, NONE, STAYS, State, Unit, Worker
 from gate_world import World
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from explore import Edge, told
 from gate_state import Bounds, State, Worker
+from replaying import DivergedError
 
 from shared.deletion import Gate
 from shared.errors import TransientError
@@ -46,10 +47,6 @@ CALLS = {
 READS = ("read", "touch read", "settle read", "settle said", "give up read", "give up said")
 CALLS |= dict.fromkeys(READS, "journals.read")
 WORDS = {"already_gone": "gone"}
-
-
-class DivergedError(AssertionError):
-    """The code does otherwise than the model."""
 
 
 class Actor:

@@ -148,8 +148,3 @@ def kind(before: State, label: tuple, after: State) -> tuple:
         return (*label, before.hold.at, tuple(w.at for w in before.workers))
     unit = max(before.workers[who].unit, after.workers[who].unit)
     return (*what, before.workers[who], after.workers[who], before.units[unit], before.hold.at)
-
-
-def put(items: tuple, at: int, item: object) -> tuple:
-    """The items with another one at a place."""
-    return (*items[:at], item, *items[at + 1 :])

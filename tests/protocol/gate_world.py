@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from explore import Edge
+from explore import Edge, put
 from gate_promises import Promises
-from gate_state import BEGUN_LATER, DEAD, IDLE, SENDS_LATER, Bounds, State, Worker, put
+from gate_state import BEGUN_LATER, DEAD, IDLE, SENDS_LATER, Bounds, State, Worker
 
 
 class World(Promises):

@@ -13,8 +13,8 @@ a head that is set back while a sealer is between its check and its signature.
 from collections.abc import Iterator
 from itertools import pairwise
 
-from explore import Edge
-from ledger_state import Bounds, Head, State, Worker, prefix, put
+from explore import Edge, put
+from ledger_state import Bounds, Head, State, Worker, prefix
 
 
 class Ledger:

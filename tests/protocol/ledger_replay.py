@@ -14,6 +14,7 @@ from typing import Any
 from explore import Edge, told
 from ledger_state import Bounds, State, Worker
 from ledger_world import START, YEAR, RememberingTopic, event, journal
+from replaying import DivergedError
 
 from shared.audit import parse_event
 from shared.errors import ChangedError, ExistsError
@@ -46,10 +47,6 @@ CALLS = {
 }
 CALL_AT = {at: call for call, ats in CALLS.items() for at in ats}
 IDLE_TURNS = 12  # of the loop without a new call: the worker has come to rest
-
-
-class DivergedError(AssertionError):
-    """The code does otherwise than the model."""
 
 
 class Actor:

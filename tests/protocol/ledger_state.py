@@ -96,11 +96,6 @@ def kind(before: State, label: tuple, after: State) -> tuple:
     return (*what, before.workers[who], after.workers[who].at, before.head)
 
 
-def put(items: tuple, at: int, item: object) -> tuple:
-    """The items with another one at a place."""
-    return (*items[:at], item, *items[at + 1 :])
-
-
 def prefix(one: Log, other: Log) -> bool:
     """Whether a log begins with another."""
     return other[: len(one)] == one

@@ -3,6 +3,8 @@
 `RETENTION_FAULTS=long` explores larger bounds as well (`make faults`). Each test prints how many states there are.
 """
 
+from dataclasses import replace
+
 import pytest
 from effort import LONG
 from explore import explore, graph, shown, stuck
@@ -31,8 +33,7 @@ MOST = 2_500_000
 @pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("bounds", [pytest.param(b, id=n) for n, b in (SMALL | (LARGE if LONG else {})).items()])
 def test_whatever_happens_each_deletion_has_its_event_and_no_event_is_untrue(bounds, record_property):
-    gate = Gate(bounds)
-    found = explore(bounds.start(), gate.successors, gate.broken, most=MOST)
+    found = explore(Gate(bounds), most=MOST)
     shown(found)
     record_property("states", found.states)
     assert not found.why, str(found)
@@ -42,7 +43,7 @@ def test_whatever_happens_each_deletion_has_its_event_and_no_event_is_untrue(bou
 def test_from_wherever_it_stands_every_unit_can_still_be_settled_with_an_event_for_each_record():
     bounds = Bounds(covered=ONE, lost=False)
     gate = Gate(bounds)
-    assert not stuck(graph(bounds.start(), gate.successors), gate.whole)
+    assert not stuck(graph(gate), gate.whole)
 
 
 HOLD = Bounds(covered=ONE)
@@ -66,15 +67,13 @@ WEAKER = {
 
 def weaker(rule: str) -> Bounds:
     """The bounds within which a rule that is taken away shows."""
-    return Bounds(**{**vars(WEAKER[rule]), "rules": Rules(**{rule: True})})
+    return replace(WEAKER[rule], rules=Rules(**{rule: True}))
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("rule", WEAKER)
 def test_a_weaker_protocol_is_refuted(rule):
-    bounds = weaker(rule)
-    gate = Gate(bounds)
-    found = explore(bounds.start(), gate.successors, gate.broken)
+    found = explore(Gate(weaker(rule)))
     shown(found)
     assert found.why
     assert found.trace

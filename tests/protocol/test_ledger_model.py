@@ -3,6 +3,8 @@
 `RETENTION_FAULTS=long` explores larger bounds as well (`make faults`). Each test prints how many states there are.
 """
 
+from dataclasses import replace
+
 import pytest
 from effort import LONG
 from explore import explore, graph, shown, stuck
@@ -27,8 +29,7 @@ MOST = 2_500_000
 @pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("bounds", [pytest.param(b, id=n) for n, b in (SMALL | (LARGE if LONG else {})).items()])
 def test_whatever_happens_each_journal_is_in_the_log_once_and_one_history_is_signed(bounds, record_property):
-    ledger = Ledger(bounds)
-    found = explore(bounds.start(), ledger.successors, ledger.broken, most=MOST)
+    found = explore(Ledger(bounds), most=MOST)
     shown(found)
     record_property("states", found.states)
     assert not found.why, str(found)
@@ -38,7 +39,7 @@ def test_whatever_happens_each_journal_is_in_the_log_once_and_one_history_is_sig
 @pytest.mark.parametrize("bounds", [Bounds(journals=1), Bounds(appenders=1, sealers=1, publishers=1, journals=1)])
 def test_from_wherever_it_stands_all_that_settled_can_still_be_appended_sealed_and_published(bounds):
     ledger = Ledger(bounds)
-    assert not stuck(graph(bounds.start(), ledger.successors), ledger.whole)
+    assert not stuck(graph(ledger), ledger.whole)
 
 
 SET_BACK = Bounds(appenders=1, sealers=1, journals=3, deaths=0, repeats=0, set_back=True)
@@ -57,15 +58,13 @@ WEAKER = {
 
 def weaker(rule: str) -> Bounds:
     """The bounds within which a rule that is taken away shows."""
-    return Bounds(**{**vars(WEAKER[rule]), "rules": Rules(**{rule: True})})
+    return replace(WEAKER[rule], rules=Rules(**{rule: True}))
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("rule", WEAKER)
 def test_a_weaker_protocol_is_refuted(rule):
-    bounds = weaker(rule)
-    ledger = Ledger(bounds)
-    found = explore(bounds.start(), ledger.successors, ledger.broken)
+    found = explore(Ledger(weaker(rule)))
     shown(found)
     assert found.why
     assert found.trace

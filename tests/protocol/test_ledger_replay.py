@@ -4,12 +4,15 @@ One set of walks takes every kind of step that the model has within its bounds (
 the graph); the others are by chance, in larger bounds.
 """
 
+from functools import partial
+
 import pytest
 from effort import LONG, effort
-from explore import covering, explore, graph, shown, taken, wandering
+from explore import covering, explore, graph, taken, wandering
 from ledger_model import Ledger
-from ledger_replay import DivergedError, Replay
+from ledger_replay import Replay
 from ledger_state import Bounds, kind
+from replaying import DivergedError, walked
 from test_ledger_model import WEAKER, weaker
 
 COVERED = {
@@ -27,32 +30,22 @@ LONGEST = 100
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("bounds", COVERED.values(), ids=COVERED)
 async def test_the_code_takes_every_kind_of_step_of_the_model(bounds):
-    ledger = Ledger(bounds)
-    walks = steps = 0
-    for walk in covering(graph(bounds.start(), ledger.successors), None if LONG else kind):
-        await Replay(bounds).walk(walk)
-        walks, steps = walks + 1, steps + len(walk)
-    shown(f"{walks} walks, {steps} steps")
-    assert steps > 500
+    walks = covering(graph(Ledger(bounds)), None if LONG else kind)
+    assert await walked(walks, partial(Replay, bounds)) > 50
 
 
 @pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("bounds", RICH.values(), ids=RICH)
 async def test_the_code_takes_walks_by_chance(bounds):
-    ledger = Ledger(bounds)
-    steps = 0
-    for seed in range(WALKS):
-        walk = wandering(bounds.start(), ledger.successors, seed=seed, longest=LONGEST)
-        await Replay(bounds).walk(walk)
-        steps += len(walk)
-    shown(f"{WALKS} walks, {steps} steps")
+    walks = (wandering(Ledger(bounds), seed=seed, longest=LONGEST) for seed in range(WALKS))
+    await walked(walks, partial(Replay, bounds))
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("rule", WEAKER)
 async def test_the_code_does_not_take_the_walk_that_refutes_a_weaker_protocol(rule):
     bounds = weaker(rule)
-    ledger = Ledger(bounds)
-    found = explore(bounds.start(), ledger.successors, ledger.broken)
+    model = Ledger(bounds)
+    walk = taken(model, explore(model).trace)
     with pytest.raises(DivergedError):
-        await Replay(bounds).walk(taken(bounds.start(), ledger.successors, found.trace))
+        await Replay(bounds).walk(walk)
