@@ -32,7 +32,7 @@ class Gate(World):
         yield from self._world(state)
         yield from self._hold(state)
         for number, worker in enumerate(state.workers):
-            if worker.at not in ("dead", "idle") and not (worker.slept and worker.at != "idle"):
+            if worker.at not in ("dead", "idle") and not worker.slept:
                 yield (number, "dies"), self._dies(state, number)
             yield from self._work(state, number, worker)
 
@@ -221,9 +221,7 @@ class Gate(World):
 
     def _settle(self, s: State, number: int, w: Worker) -> State:
         unit = s.units[w.unit]
-        fits = unit.state == "open" if self.rules.settles_whatever_is_there else w.current
-        if self.rules.settles_whatever_is_there and unit.state == "settled":
-            fits = True
+        fits = unit.state in ("open", "settled") if self.rules.settles_whatever_is_there else w.current
         if not fits:
             return self._put(s, number, w._replace(at="settle read"))
         if self.rules.settles_before_deleting and w.left:

@@ -301,9 +301,8 @@ class Ledger:
         if told:
             return f"published, and not signed: {told}"
         seen = {n for n, _ in s.published}
-        if not self.rules.moves_before_sending and not set(range(s.cursor)) <= seen:
-            return "the cursor has gone past what was published"
-        if all(w.at == "rests" for w in s.workers) and not set(range(s.cursor)) <= seen:
+        sent = not self.rules.moves_before_sending or all(w.at == "rests" for w in s.workers)
+        if sent and not set(range(s.cursor)) <= seen:
             return "the cursor has gone past what was published"
         return ""
 
