@@ -47,16 +47,16 @@ async def dies_twice(world: World) -> None:
     raise CrashError
 
 
+async def all_is_held(world: World) -> None:
+    """A hold on each category of what is to be deleted."""
+    for category in ("operation-log", "homes", "camera-snapshots"):
+        await world.hold(category, "category", category)
+
+
 async def dies_and_all_is_held(world: World) -> None:
     """Holds on everything, before anybody recovers what the dead worker began."""
-    for category in ("operation-log", "homes", "camera-snapshots"):
-        await world.own["holds"].create(f"{category}.json", _hold(category))
+    await all_is_held(world)
     await die()
-
-
-def _hold(category: str) -> bytes:
-    text = f'{{"id": "{category}", "kind": "category", "target": "{category}", "owner": "o", "reason": "r"}}'
-    return text.encode()
 
 
 STEPS = asyncio.run(disturbed(0, dies))[1].taken
@@ -82,8 +82,7 @@ async def test_a_worker_that_slept_while_another_recovered_says_what_it_deleted_
     async def sleeps(world: World) -> None:
         """Minutes pass for this worker alone: all is held, and the watch recovers what it began."""
         world.steps.turn = None
-        for category in ("operation-log", "homes", "camera-snapshots"):
-            await world.own["holds"].create(f"{category}.json", _hold(category))
+        await all_is_held(world)
         world.later(minutes=11)
         await world.watch.journals()
         if cleared:
@@ -109,8 +108,7 @@ async def test_a_worker_that_slept_and_had_no_answer_looks_until_a_store_says_wh
         if name != "before delete":
             return
         world.steps.turn = None
-        for category in ("operation-log", "homes", "camera-snapshots"):
-            await world.own["holds"].create(f"{category}.json", _hold(category))
+        await all_is_held(world)
         world.later(minutes=11)
         await world.watch.journals()
         world.records.there = there
@@ -176,8 +174,7 @@ async def test_what_a_recovery_sent_may_still_arrive_after_a_hold_so_the_next_on
         world.records.fail(applied=False)
     with pytest.raises(TransientError):
         await world.gate.recover(intent)
-    for category in ("operation-log", "homes", "camera-snapshots"):
-        await world.own["holds"].create(f"{category}.json", _hold(category))
+    await all_is_held(world)
     world.later(minutes=1)
     with pytest.raises(TransientError):
         await world.gate.recover(intent)  # too early to call anything held

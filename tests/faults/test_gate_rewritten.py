@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from disturbances import Countdown, CrashError, die, dies
 from promises import assert_whole
-from test_gate_races import _hold, recovers
+from test_gate_races import all_is_held, dies_and_all_is_held, recovers
 from test_hold_races import held, hold_message
 from world import World, found, home_of, outcomes, person
 
@@ -44,18 +44,8 @@ async def build() -> World:
     return world
 
 
-async def holds(world: World) -> None:
-    for category in ("operation-log", "homes"):
-        await world.own["holds"].create(f"{category}.json", _hold(category))
-
-
-async def dies_and_all_is_held(world: World) -> None:
-    await holds(world)
-    await die()
-
-
 async def sleeps_and_all_is_held(world: World) -> None:
-    await holds(world)
+    await all_is_held(world)
     world.later(minutes=11)
     await world.watch.journals()
 
