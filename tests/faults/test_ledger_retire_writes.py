@@ -73,6 +73,16 @@ def test_dropping_writes_the_marker_first_and_deletes_it_last_and_everything_bet
     assert [kind for store, kind, *_ in WRITES if store == "journals"] == ["create"]
 
 
+async def failed(build: Callable[[], Awaitable[RetireWorld]], write: Written, *, applied: bool) -> RetireWorld:
+    """A world in which one write of the dropping has failed."""
+    store, kind, nth, _ = write
+    world = await build()
+    world.stores[store].arm(Fault(write=kind, applied=applied, nth=nth))
+    with pytest.raises(TransientError):
+        await world.retire()
+    return world
+
+
 async def assert_dropped(world: RetireWorld, *, most: int = 1) -> None:
     """All of the old log is gone, the current ones are sound, and one event says so."""
     assert await world.of_old() == {}
@@ -89,11 +99,7 @@ async def assert_dropped(world: RetireWorld, *, most: int = 1) -> None:
 @pytest.mark.parametrize("applied", [False, True], ids=["unapplied", "applied"])
 @pytest.mark.parametrize("write", WRITES, ids=named)
 async def test_after_a_failed_write_the_next_run_finishes(write: Written, applied: bool):
-    store, kind, nth, _ = write
-    world = await old_and_new()
-    world.stores[store].arm(Fault(write=kind, applied=applied, nth=nth))
-    with pytest.raises(TransientError):
-        await world.retire()
+    world = await failed(old_and_new, write, applied=applied)
     await world.retire(OVER.replace(day=2))
     await assert_dropped(world)
 
@@ -104,11 +110,7 @@ async def test_between_a_failed_write_and_the_next_run_the_log_is_whole_or_offer
     write: Written, applied: bool
 ):
     """The ledger's other functions have their turns in between, and the events of the current log go on."""
-    store, kind, nth, _ = write
-    world = await old_and_new()
-    world.stores[store].arm(Fault(write=kind, applied=applied, nth=nth))
-    with pytest.raises(TransientError):
-        await world.retire()
+    world = await failed(old_and_new, write, applied=applied)
     offered = await logs(world.ledger)
     if OLD in offered:
         assert (await world.report(OLD)).leaves == 300
@@ -125,11 +127,7 @@ async def test_between_a_failed_write_and_the_next_run_the_log_is_whole_or_offer
 async def test_a_dropping_that_the_store_refused_and_that_fails_as_well_is_carried_out_when_it_may(
     write: Written, applied: bool
 ):
-    store, kind, nth, _ = write
-    world = await write_once()
-    world.stores[store].arm(Fault(write=kind, applied=applied, nth=nth))
-    with pytest.raises(TransientError):
-        await world.retire()
+    world = await failed(write_once, write, applied=applied)
     await world.retire(OVER.replace(day=2))
     assert (await world.report(OLD)).leaves == 300, "nothing of it was deleted, and it is a log again"
     world.stores["tiles"].days = 0
