@@ -225,15 +225,6 @@ async def test_what_a_restore_brought_back_is_erased_again_and_nothing_else(worl
     await assert_whole(world)
 
 
-async def test_a_backup_from_the_year_one_is_older_than_everything(world: World):
-    await world.ask(user_id="anna")
-    await world.rest()
-    world.user("anna")
-    await send(world, "replay", by=OFFICE, backup_began="0001-01-01T00:00:00Z")
-    await world.rest()
-    assert "anna" not in world.keys("users")
-
-
 async def test_an_erasure_from_before_the_backup_began_needs_no_replay(world: World):
     await world.ask(user_id="anna")
     await world.rest()
