@@ -166,7 +166,7 @@ async def replay(world: World) -> None:
 
 RESTORED = Scene(build=restored, work=replay)
 AGAIN = [each for each in RESTORED.all_broken() if each.where == "keys"]
-CASES = [*(broken for _, broken in CLOSING), *AGAIN]
+CASES = [*CLOSING, *AGAIN]
 
 
 @pytest.mark.parametrize("broken", AGAIN, ids=str)

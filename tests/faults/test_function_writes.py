@@ -121,19 +121,18 @@ SCENES = {
     "refuses": Scene(build=quiet, work=refuses),
     "appends": Scene(build=full, work=appends),
 }
-WRITES = [(name, broken) for name, scene in SCENES.items() for broken in scene.all_broken()]
-CASES = [broken for _, broken in WRITES]
+CASES = [(name, broken) for name, scene in SCENES.items() for broken in scene.all_broken()]
 
 
 def test_every_kind_of_write_is_among_those_that_fail() -> None:
-    made = Counter((name, each.where, each.kind) for name, each in WRITES if each.how == "applied")
+    made = Counter((name, each.where, each.kind) for name, each in CASES if each.how == "applied")
     assert made["looks", "heartbeats", "create"] == 4, "two looks, and that two timers fired"
     assert made["looks", "heartbeats", "replace"] == 4
     assert made["refuses", "parking", "create"] >= 1
     assert made["appends", "ledger", "send"] == 1
 
 
-@pytest.mark.parametrize(("name", "broken"), WRITES, ids=str)
+@pytest.mark.parametrize(("name", "broken"), CASES, ids=str)
 async def test_after_a_failed_write_the_next_firing_makes_it_good(name: str, broken: Broken) -> None:
     world = await SCENES[name].broken_world(broken)
     fired = world.now

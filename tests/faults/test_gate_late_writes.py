@@ -67,17 +67,16 @@ async def oversleeps_at_the_last(world: World) -> None:
 LATE = ("Gate._correct", "Holding._see_to", "Holding._in_force")
 WORKS = (gives_up, oversleeps, oversleeps_and_hears_nothing, oversleeps_at_the_last)
 SCENES = {each.__name__: Scene(build=build, work=each) for each in WORKS}
-WRITES = [
+CASES = [
     (name, broken)
     for name, scene in SCENES.items()
     for broken in scene.all_broken()
     if {site.function for site in broken.sites} & {"Gate._give_up", *LATE}
 ]
-CASES = [broken for _, broken in WRITES]
 
 
 def test_these_are_the_writes_of_whoever_comes_late() -> None:
-    made = {(name, each.where, each.kind) for name, each in WRITES}
+    made = {(name, each.where, each.kind) for name, each in CASES}
     late = [("journals", "create"), ("holds", "create"), ("holds", "replace"), ("holds", "delete"), ("ledger", "send")]
     assert made >= {
         ("gives_up", "journals", "replace"),
@@ -86,7 +85,7 @@ def test_these_are_the_writes_of_whoever_comes_late() -> None:
     }
 
 
-@pytest.mark.parametrize(("name", "broken"), WRITES, ids=str)
+@pytest.mark.parametrize(("name", "broken"), CASES, ids=str)
 async def test_after_a_failed_write_what_went_is_told_and_the_hold_counts_it(name: str, broken: Broken) -> None:
     world = await SCENES[name].broken_world(broken)
     await world.rest()

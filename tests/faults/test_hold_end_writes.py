@@ -61,11 +61,10 @@ EXPECTED = {
     "ends while pending": {"added": 1},
     "forgotten": {"added": 1, "in_force": 1, "released": 1},
 }
-WRITES = [(name, broken) for name, scene in SCENES.items() for broken in scene.all_broken()]
-CASES = [broken for _, broken in WRITES]
+CASES = [(name, broken) for name, scene in SCENES.items() for broken in scene.all_broken()]
 
 
-@pytest.mark.parametrize(("name", "broken"), WRITES, ids=lambda each: str(each).replace(" ", "-"))
+@pytest.mark.parametrize(("name", "broken"), CASES, ids=lambda each: str(each).replace(" ", "-"))
 async def test_after_a_failed_write_the_hold_ends_as_it_should_and_is_told_once(name: str, broken: Broken) -> None:
     world = await SCENES[name].broken_world(broken)
     await world.rest()

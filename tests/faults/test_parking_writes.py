@@ -111,17 +111,16 @@ EVENTS = {
     "made good": {"parked": 1, "dismissed": 1},
     "untold": {"parked": 1},
 }
-PARKING = [
+CASES = [
     (name, broken)
     for name, scene in SCENES.items()
     for broken in scene.all_broken()
     if broken.sites and (name != "made good" or broken.where == "parking")
 ]
-CASES = [broken for _, broken in PARKING]
 
 
 def test_every_kind_of_write_is_among_those_that_fail() -> None:
-    made = Counter((each.where, each.kind) for name, each in PARKING if name == "comes twice" and each.how == "applied")
+    made = Counter((each.where, each.kind) for name, each in CASES if name == "comes twice" and each.how == "applied")
     # replaced: its event is posted; it is dismissed; that event is posted; and the same again, which first comes again
     assert made == {
         ("parking", "create"): 2,  # the second finds the first
@@ -150,7 +149,7 @@ async def ended(world: World, name: str) -> None:
         assert not each.waiting
 
 
-@pytest.mark.parametrize(("name", "broken"), PARKING, ids=str)
+@pytest.mark.parametrize(("name", "broken"), CASES, ids=str)
 async def test_after_a_failed_write_each_arrival_is_told_once_and_each_dismissal_once(
     name: str, broken: Broken
 ) -> None:
