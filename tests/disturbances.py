@@ -95,6 +95,17 @@ async def dies(_: Any) -> None:
     await die()
 
 
+def die_at(world: Any, step: str) -> None:
+    """Whoever comes to this step of `Steps` dies there: once."""
+
+    async def turn(name: str) -> None:
+        if name == step:
+            world.steps.turn = None
+            await die()
+
+    world.steps.turn = turn
+
+
 async def disturbed(build, work, at: int, then) -> tuple[Any, Countdown]:
     """The world after `work` at whose `at`-th step `then` happened in it."""
     world = await build()

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from disturbances import Broken, CrashError, Scene, die
 from promises import assert_whole
+from test_parking_writes import die_when_parked
 from world import World, person
 
 from shared import messages
@@ -53,14 +54,10 @@ async def interrupted() -> World:
         if name == "before create" and b'"state":"done"' in await _stored(world):
             await die()
 
-    async def dies_when_parked(name: str) -> None:
-        if name == "before create" and [each async for each in world.own["parking"].list()]:
-            await die()
-
     world.steps.turn = dies_when_done
     await world.deliver("work")
     world.queues["work"].messages.clear()
-    world.steps.turn = dies_when_parked
+    die_when_parked(world)
     with suppress(CrashError):
         await park(world, "m1")
     world.steps.turn = None

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import pytest
-from disturbances import CrashError
+from disturbances import CrashError, die_at
 from promises import assert_whole
 from test_hold_races import hold_message
 from world import LINES, World, found, home_of
@@ -91,13 +91,8 @@ async def test_who_comes_back_to_a_journal_that_was_taken_over_says_nothing_of_i
     key = world.todo[0].locator.key
 
     async def between() -> None:
-        async def dies(name: str) -> None:
-            if name == "after delete":
-                world.steps.turn = None
-                raise CrashError
-
         world.later(minutes=minutes)
-        world.steps.turn = dies
+        die_at(world, "after delete")
         with suppress(CrashError, RetentionError):
             await world.gate.recover_or_forestall(INTENT)
         world.steps.turn = None
@@ -157,12 +152,7 @@ async def test_a_settling_whose_answer_was_lost_and_whose_journal_was_cleared_co
 async def test_a_name_that_cannot_be_let_go_keeps_no_journal_from_its_recovery():
     world = await built()
 
-    async def dies(name: str) -> None:
-        if name == "before delete":
-            world.steps.turn = None
-            raise CrashError
-
-    world.steps.turn = dies
+    die_at(world, "before delete")
     with suppress(CrashError):
         await world.gate.delete(world.todo, CAUSE, intent_id=INTENT)
     await world.gate.recover_or_forestall("b" * 32)

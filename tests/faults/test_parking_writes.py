@@ -80,16 +80,22 @@ async def made_good(world: World) -> None:
     await settle(world)
 
 
+def die_when_parked(world: World) -> None:
+    """Whoever parks a message dies before its event is posted."""
+
+    async def turn(name: str) -> None:
+        if name == "before create" and [each async for each in world.own["parking"].list()]:
+            await die()
+
+    world.steps.turn = turn
+
+
 async def untold() -> World:
     """Whoever parked a message died before its event was posted."""
     world = World(sweeping=False)
     await send(world, NONSENSE, "m1")
 
-    async def dies_when_parked(name: str) -> None:
-        if name == "before create" and [each async for each in world.own["parking"].list()]:
-            await die()
-
-    world.steps.turn = dies_when_parked
+    die_when_parked(world)
     await world.deliver("requests")
     world.steps.turn = None
     world.queues["requests"].messages.clear()
@@ -153,8 +159,4 @@ async def ended(world: World, name: str) -> None:
 async def test_after_a_failed_write_each_arrival_is_told_once_and_each_dismissal_once(
     name: str, broken: Broken
 ) -> None:
-    world = await SCENES[name].build()
-    SCENES[name].arm(world, broken)
-    with suppress(RetentionError):
-        await SCENES[name].work(world)
-    await ended(world, name)
+    await ended(await SCENES[name].broken_world(broken), name)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from disturbances import Broken, Scene, die
+from disturbances import Broken, Scene, die, die_at
 from orders import approve
 from promises import assert_whole
 from world import World
@@ -70,12 +70,7 @@ async def died() -> World:
     world = await one()
     await world.planner.tick(only=["operation-log"])
 
-    async def dies_at_the_gate(name: str) -> None:
-        if name == "before delete":
-            world.steps.turn = None
-            await die()
-
-    world.steps.turn = dies_at_the_gate
+    die_at(world, "before delete")
     await world.deliver("sweeps")
     return world
 
