@@ -5,13 +5,14 @@ An exception that a connection lets out is the caller's to see; one inside a tur
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from local.servicebus.connection import Connection
+from local.servicebus.encoding import encode
 from local.servicebus.entities import Namespace, QueueSpec, TopicSpec
 from local.servicebus.frames import AMQP_HEADER, FrameReader, Incoming, frame
 from local.servicebus.performatives import (
@@ -19,6 +20,8 @@ from local.servicebus.performatives import (
     TARGET,
     Attach,
     Begin,
+    Detach,
+    Disposition,
     Flow,
     Open,
     Performative,
@@ -105,14 +108,11 @@ class Client:
         """Send a message on a link of its own; what became of it: ("attach", 0) or ("disposition", outcome)."""
         handle = UInt(7)
         answers = await self.say(attach(handle, address, role=False))
-        if any(type(each).__name__ == "Detach" for each in answers):
+        if any(isinstance(each, Detach) for each in answers):
             return "attach", 0
-        tag = Transfer(
-            handle=handle, delivery_id=UInt(1), delivery_tag=b"t", message_format=UInt(message_format), more=False
-        )
-        await self.give(frame(tag, 0, raw))
+        await self.give(frame(transfer(handle, message_format), 0, raw))
         for each in self.heard():
-            if type(each).__name__ == "Disposition":
+            if isinstance(each, Disposition):
                 return "disposition", described_list(each.state)[0]
         return "nothing", 0
 
@@ -121,9 +121,10 @@ class Client:
         self.connection.connection_lost(None)
 
 
-def attach(handle: int, address: str, *, role: bool, **more: Any) -> Attach:
-    """A link; role true receives."""
-    end = Described(ULong(SOURCE if role else TARGET), [address])
+def attach(handle: int, address: str, *, role: bool, session: str | None = None) -> Attach:
+    """A link as the SDK attaches one; role true receives."""
+    wanted = [] if session is None else [*[None] * 6, {Symbol("com.microsoft:session-filter"): session}]
+    end = Described(ULong(SOURCE if role else TARGET), [address, *wanted])
     other = Described(ULong(TARGET if role else SOURCE), [])
     return Attach(
         name=f"link {handle}",
@@ -133,8 +134,23 @@ def attach(handle: int, address: str, *, role: bool, **more: Any) -> Attach:
         source=end if role else other,
         target=other if role else end,
         initial_delivery_count=None if role else UInt(0),
-        **more,
     )
+
+
+def transfer(handle: int, message_format: int = 0) -> Transfer:
+    """The only frame of a message."""
+    return Transfer(
+        handle=UInt(handle),
+        delivery_id=UInt(1),
+        delivery_tag=b"t",
+        message_format=UInt(message_format),
+        more=False,
+    )
+
+
+def sections(*parts: tuple[int, object]) -> bytes:
+    """A message of these sections, each its code and value."""
+    return b"".join(encode(Described(ULong(code), value)) for code, value in parts)
 
 
 def credit(handle: int, count: int) -> Flow:
@@ -179,14 +195,8 @@ async def bus_at_hand(folder: Path, namespace: Namespace = NAMESPACE) -> AsyncIt
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """The server warns of each connection that it closes: here that is every other one."""
-    import logging
-
     logging.disable(logging.WARNING)
     try:
         yield
     finally:
         logging.disable(logging.NOTSET)
-
-
-def symbols(values: dict[str, object]) -> dict[object, object]:
-    return {Symbol(name): value for name, value in values.items()}

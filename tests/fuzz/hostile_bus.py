@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from local.servicebus.encoding import encode
+from bus_at_hand import attach, sections
+
+from local.servicebus.envelope import BATCH_FORMAT
 from local.servicebus.frames import AMQP_HEADER, SASL_HEADER, frame
 from local.servicebus.performatives import (
     ACCEPTED,
@@ -72,7 +74,6 @@ _FIELDS = (
     "receiver-settle-mode", "disposition-status", "deadletter-reason", "deadletter-description", "session-state",
 )  # fmt: skip
 _ANNOTATIONS = ("x-opt-scheduled-enqueue-time", "x-opt-partition-key", "x-opt-sequence-number", "other")
-BATCH_FORMAT = 0x80013700
 
 
 class Hostile:
@@ -134,7 +135,7 @@ class Hostile:
         links += [(to, False), (come_from, True), ("$cbs", False), ("$cbs", True)]
         for number, (address, role) in enumerate(links):
             wanted = "s" if role and "work" in address and "$" not in address else None
-            parts.append(frame(_link(number, address, role=role, session=wanted)))
+            parts.append(frame(attach(number, address, role=role, session=wanted)))
             parts.append(frame(self._flow(number, good=chance.random() < 0.9)) if role else b"")
         parts += [self._any() for _ in range(chance.randint(1, 25))]
         return b"".join(parts)
@@ -224,25 +225,15 @@ class Hostile:
 
     def _message(self) -> bytes:
         chance = self.chance
-        sections: list[tuple[int, object]] = []
+        parts: list[tuple[int, object]] = []
         if chance.random() < 0.5:
-            sections.append(
-                (
-                    0x70,
-                    [
-                        self.value(1) if chance.random() < 0.2 else None,
-                        None,
-                        self._maybe(UInt),
-                        None,
-                        self._maybe(UInt),
-                    ],
-                )
-            )
+            durable = self.value(1) if chance.random() < 0.2 else None
+            parts.append((0x70, [durable, None, self._maybe(UInt), None, self._maybe(UInt)]))
         if chance.random() < 0.5:
             marks = {Symbol(chance.choice(_ANNOTATIONS)): self.value(2) for _ in range(2)}
             if chance.random() < 0.5:
                 marks[Symbol(_ANNOTATIONS[0])] = self._of(Timestamp)
-            sections.append((0x72, marks))
+            parts.append((0x72, marks))
         if chance.random() < 0.7:
             fields: list[object] = [None] * 13
             for _ in range(3):
@@ -251,13 +242,13 @@ class Hostile:
             fields[10] = chance.choice((None, "s", "s", "t", self.value(0)))
             if chance.random() < 0.3:
                 fields[8], fields[9] = self._of(Timestamp), self._of(Timestamp)
-            sections.append((0x73, fields))
+            parts.append((0x73, fields))
         if chance.random() < 0.5:
-            sections.append((0x74, {"DeadLetterReason": "mine", chance.choice(_TEXTS): self.value(2)}))
-        sections.append((chance.choice((0x75, 0x75, 0x75, 0x76, 0x77, 0x78, 0x79)), self.value(3)))
+            parts.append((0x74, {"DeadLetterReason": "mine", chance.choice(_TEXTS): self.value(2)}))
+        parts.append((chance.choice((0x75, 0x75, 0x75, 0x76, 0x77, 0x78, 0x79)), self.value(3)))
         if chance.random() < 0.05:
-            chance.shuffle(sections)
-        return b"".join(encode(Described(ULong(code), value)) for code, value in sections)
+            chance.shuffle(parts)
+        return sections(*parts)
 
     def _sent(self, message_format: int) -> bytes:
         return self._batch() if message_format == BATCH_FORMAT else self._message()
@@ -272,12 +263,9 @@ class Hostile:
         body: Any = {name: self._field(name) for name in _FIELDS if chance.random() < 0.7}
         if chance.random() < 0.1:
             body = chance.choice((self.value(2), "SharedAccessSignature x"))
-        sections = [
-            (0x73, [chance.choice((UUID(int=1), "id", ULong(5), self.value(1)))]),
-            (0x74, properties),
-            (0x77, body),
-        ]
-        return b"".join(encode(Described(ULong(code), value)) for code, value in sections)
+        return sections(
+            (0x73, [chance.choice((UUID(int=1), "id", ULong(5), self.value(1)))]), (0x74, properties), (0x77, body)
+        )
 
     def _field(self, name: str) -> object:
         chance = self.chance
@@ -303,7 +291,7 @@ class Hostile:
 
     def _batch(self) -> bytes:
         raws = [self._message() for _ in range(self.chance.randrange(4))]
-        return b"".join(encode(Described(ULong(0x75), raw)) for raw in raws)
+        return sections(*((0x75, raw) for raw in raws))
 
     # ------------------------------------------------------------ values
 
@@ -344,18 +332,6 @@ class Hostile:
         return self.chance.choice(
             (None, *[UInt(first)] * 3, UInt(min(first + far, 2**32 - 1)), UInt(0), UInt(min(first + 3, 2**32 - 1)))
         )
-
-
-def _link(handle: int, address: str, *, role: bool, session: str | None) -> Attach:
-    """A link as the SDK attaches one."""
-    end: list[object] = [address]
-    if session is not None:
-        end += [*[None] * 6, {Symbol("com.microsoft:session-filter"): session}]
-    made, other = Described(ULong(SOURCE if role else TARGET), end), Described(ULong(TARGET if role else SOURCE), [])
-    return Attach(
-        name=f"link {handle}", handle=UInt(handle), role=role, snd_settle_mode=UByte(0), source=made if role else other,
-        target=other if role else made, initial_delivery_count=None if role else UInt(0),
-    )  # fmt: skip
 
 
 def _cut(stream: bytes) -> list[bytes]:

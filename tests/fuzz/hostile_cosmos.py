@@ -8,20 +8,8 @@ from typing import Any
 from urllib.parse import unquote
 
 _NUMBERS = (
-    "0",
-    "-1",
-    "1",
-    "9" * 400,
-    "9" * 5_000,
-    "1e308",
-    "1e999",
-    "-0.0",
-    "1.5",
-    "2147483648",
-    "NaN",
-    "0x10",
-    "\u0661",
-)
+    "0", "-1", "1", "9" * 400, "9" * 5_000, "1e308", "1e999", "-0.0", "1.5", "2147483648", "NaN", "0x10", "\u0661",
+)  # fmt: skip
 _WORDS = (
     "", " ", "\x00", "True", "true", "False", "*", '"x"', "[]", "[{}]", "[null]", '["h"]', '["h","i"]', "[[]]", "[1e999]",
     '["\\ud800"]', "[" * 2_000, "{", "zz", "AAAAAQ==", "AAAAAYAAAAE=", "AAAAAYAAAAEAAAAAAAAAAQ==", "////", "=", "%", "%00",
@@ -37,6 +25,10 @@ _PIECES = (
     "@low", "@x", "1", "-", "1e999", "null", "undefined", "c.v", "c['v']", "c[0]", "ORDER BY", "DESC", "VALUE", "COUNT(1)", "TOP 1", "--",
     "LOWER(", "ARRAY_CONTAINS(c.list, 1)", "SUBSTRING(c.v, 0, 1)", "STARTSWITH(c.v, 'a')", "IS_DEFINED(c.v)", "\u2028", "\x00", "'\ud800'",
     "(" * 60, "NOT " * 60, "c.v = 1 OR " * 300, "{'a': 1}", "BETWEEN", "LIKE", "JOIN", "udf.f(c)", "DISTINCT", "GROUP BY c.v", "OFFSET 1 LIMIT 1",
+)  # fmt: skip
+_HEADERS = (
+    "if-match", "if-none-match", "x-ms-continuation", "x-ms-max-item-count", "x-ms-start-epk", "x-ms-end-epk",
+    "x-ms-documentdb-partitionkeyrangeid", "x-ms-documentdb-partitionkey", "x-ms-cosmos-is-batch-request", "prefer",
 )  # fmt: skip
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "PROPFIND", "get")
 
@@ -86,20 +78,6 @@ class HostileCosmos:
 
     def _header(self, asked: Asked) -> Asked:
         headers = list(asked.headers)
-        names = (
-            "if-match",
-            "if-none-match",
-            "x-ms-continuation",
-            "x-ms-max-item-count",
-            "x-ms-start-epk",
-            "x-ms-end-epk",
-        )
-        names += (
-            "x-ms-documentdb-partitionkeyrangeid",
-            "x-ms-documentdb-partitionkey",
-            "x-ms-cosmos-is-batch-request",
-            "prefer",
-        )
         match self.chance.randrange(4):
             case 0:
                 del headers[self.chance.randrange(len(headers))]
@@ -107,7 +85,7 @@ class HostileCosmos:
                 at = self.chance.randrange(len(headers))
                 headers[at] = (headers[at][0], self._word())
             case 2:
-                headers.append((self.chance.choice((*names, headers[0][0])), self._word()))
+                headers.append((self.chance.choice((*_HEADERS, headers[0][0])), self._word()))
             case _:
                 return replace(asked, method=self.chance.choice(_METHODS))
         latin = [(name, value.encode("latin-1", "replace").decode("latin-1")) for name, value in headers]

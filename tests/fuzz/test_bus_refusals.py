@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
-from bus_at_hand import Client, attach, bus_at_hand, credit, symbols
+from bus_at_hand import Client, attach, bus_at_hand, credit, sections, transfer
 
 from local.servicebus.decoding import decode
 from local.servicebus.encoding import encode
-from local.servicebus.frames import FrameReader, Incoming, frame
+from local.servicebus.frames import AMQP_HEADER, FrameReader, Incoming, frame
 from local.servicebus.performatives import (
     ACCEPTED,
     REJECTED,
@@ -23,13 +23,14 @@ from local.servicebus.performatives import (
     error,
     outcome,
 )
-from local.servicebus.values import Array, Described, Int, MalformedError, Timestamp, UInt, ULong
+from local.servicebus.values import Array, Described, Int, MalformedError, Symbol, Timestamp, UInt, ULong
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
 LAST, FIRST = 2**63 - 1, -(2**63)
+LATE = (0x72, {Symbol("x-opt-scheduled-enqueue-time"): Timestamp(LAST)})
 
 
 @pytest.fixture
@@ -44,10 +45,6 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
         assert await other.send(sections((0x75, b"good"))) == ("disposition", ACCEPTED)
 
 
-def sections(*parts: tuple[int, object]) -> bytes:
-    return b"".join(encode(Described(ULong(code), value)) for code, value in parts)
-
-
 def properties(**at: object) -> tuple[int, object]:
     fields: list[object] = [None] * 13
     for name, value in at.items():
@@ -58,8 +55,8 @@ def properties(**at: object) -> tuple[int, object]:
 @pytest.mark.parametrize(
     "parts",
     [
-        [(0x72, symbols({"x-opt-scheduled-enqueue-time": Timestamp(LAST)}))],
-        [(0x70, [None, None, UInt(5)]), (0x72, symbols({"x-opt-scheduled-enqueue-time": Timestamp(LAST)}))],
+        [LATE],
+        [(0x70, [None, None, UInt(5)]), LATE],
         [properties(expiry=Timestamp(LAST), created=Timestamp(FIRST))],
         [properties(expiry=Timestamp(FIRST), created=Timestamp(LAST))],
         [properties(expiry=Timestamp(LAST), created=Timestamp(0))],
@@ -104,7 +101,7 @@ async def test_settling_a_range_is_answered_in_as_few_frames_as_there_are_outcom
         assert await client.send(sections((0x75, str(number).encode()))) == ("disposition", ACCEPTED), number
         await client.say(Detach(handle=UInt(7), closed=True))
     delivered = await client.say(attach(1, "plain", role=True), credit(1, 2))
-    ids = [each.delivery_id for each in delivered if type(each).__name__ == "Transfer"]
+    ids = [each.delivery_id for each in delivered if isinstance(each, Transfer)]
     assert len(ids) == 2
     first = UInt(ids[0] - 30_000)
     done = Disposition(role=True, first=first, last=UInt(first + 60_000), settled=False, state=outcome(ACCEPTED))
@@ -128,7 +125,7 @@ async def test_endless_settlements_of_nothing_cost_little(client: Client) -> Non
 async def test_idle_time_that_cannot_be_kept_closes_the_connection_with_the_reason(tmp_path: Path) -> None:
     async with bus_at_hand(tmp_path) as bus:
         client = bus.client()
-        await client.give(b"AMQP\x00\x01\x00\x00" + frame(Open(container_id="c", idle_time_out=UInt(1))))
+        await client.give(AMQP_HEADER + frame(Open(container_id="c", idle_time_out=UInt(1))))
         answers = client.heard()
         assert isinstance(answers[-1], Close)
         assert answers[-1].error is not None
@@ -159,8 +156,7 @@ async def test_token_that_is_no_shared_access_signature_is_unauthorised(
 ) -> None:
     await client.say(attach(3, "$cbs", role=True), credit(3, 5), attach(4, "$cbs", role=False))
     request = sections(properties(id=UUID(int=1)), (0x74, {"operation": operation}), (0x77, token))
-    asked = Transfer(handle=UInt(4), delivery_id=UInt(1), delivery_tag=b"t", message_format=UInt(0), more=False)
-    await client.give(frame(asked, 0, request))
+    await client.give(frame(transfer(4), 0, request))
     answers = FrameReader().feed(bytes(client.wire.written))
     (payload,) = [each.payload for each in answers if isinstance(each, Incoming) and each.payload]
     client.wire.written.clear()
@@ -170,7 +166,7 @@ async def test_token_that_is_no_shared_access_signature_is_unauthorised(
 async def test_rejection_without_a_list_of_fields_is_answered(client: Client) -> None:
     await client.send(sections((0x75, b"x")))
     delivered = await client.say(attach(1, "plain", role=True), credit(1, 1))
-    (number,) = [each.delivery_id for each in delivered if type(each).__name__ == "Transfer"]
+    (number,) = [each.delivery_id for each in delivered if isinstance(each, Transfer)]
     for state in (outcome(REJECTED, error("x", "y")), Described(ULong(REJECTED), [Described(ULong(0x1D), [])])):
         rejected = Disposition(role=True, first=number, last=number, settled=False, state=state)
         (answer,) = await client.say(rejected)
