@@ -19,7 +19,7 @@ from servicebus_fixture import Server as BusServer
 
 from local import servers
 from local.cosmos import EMULATOR_KEY
-from local.processes import HOST, Process, free_port
+from local.processes import Process, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +51,7 @@ def far_bus(tmp_path: Path) -> Iterator[BusServer]:
 def test_suites_run_elsewhere_by_settings_and_leave_what_is_there_alone(
     far_cosmos: Process, far_bus: BusServer
 ) -> None:
-    url = f"http://{HOST}:{far_cosmos.program.port}/"
+    url = far_cosmos.url
     with CosmosClient(url, credential=EMULATOR_KEY, enable_endpoint_discovery=False) as client:
         theirs = client.create_database("theirs").create_container("records", PartitionKey("/h"))
         theirs.create_item({"id": "a", "h": "h"})

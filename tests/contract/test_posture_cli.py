@@ -203,7 +203,7 @@ class Shop:
 
 @pytest.fixture
 def shop(cloud: Cloud, cosmos: Process, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Shop:
-    url, database = f"http://127.0.0.1:{cosmos.program.port}/", f"shop-{uuid4()}"
+    url, database = cosmos.url, f"shop-{uuid4()}"
 
     async def create() -> None:
         async with CosmosClient(url, credential=COSMOS_KEY, enable_endpoint_discovery=False) as client:

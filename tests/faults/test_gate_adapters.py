@@ -37,8 +37,7 @@ ITEMS = [
 
 @pytest.mark.parametrize("database", ["there", "not-there"])
 async def test_an_item_of_a_container_that_is_not_there_has_no_answer(cosmos, database):
-    url = f"http://127.0.0.1:{cosmos.program.port}/"
-    async with CosmosClient(url, credential=servers.COSMOS_KEY, enable_endpoint_discovery=False) as client:
+    async with CosmosClient(cosmos.url, credential=servers.COSMOS_KEY, enable_endpoint_discovery=False) as client:
         await client.create_database_if_not_exists("there")
         store = CosmosRecords(database=client.get_database_client(database), account="main")
         assert await store.delete(ITEMS, leaver=PERSON) == [NoAnswer()] * len(ITEMS)
@@ -59,8 +58,7 @@ def named(record: Record, container: str) -> Record:
 
 
 async def test_an_item_is_there_as_listed_or_in_another_version_and_looking_changes_nothing(cosmos):
-    url = f"http://127.0.0.1:{cosmos.program.port}/"
-    async with CosmosClient(url, credential=servers.COSMOS_KEY, enable_endpoint_discovery=False) as client:
+    async with CosmosClient(cosmos.url, credential=servers.COSMOS_KEY, enable_endpoint_discovery=False) as client:
         database = await client.create_database_if_not_exists("there")
         container = await database.create_container(f"there-{uuid4()}", PartitionKey("/homeId"))
         etags = {

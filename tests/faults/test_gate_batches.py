@@ -157,13 +157,12 @@ def lever(url: str, how: str, /, **order: Any) -> None:
 async def test_one_batch_of_items_of_several_fails_and_each_record_has_one_event_that_is_true(
     cosmos: Process, applied: bool
 ) -> None:
-    url = f"http://127.0.0.1:{cosmos.program.port}/"
-    async with rows(url) as (world, todo):
-        lever(url, "POST", status=403, skip=1, applied=applied, method="POST", path_contains="/docs")
+    async with rows(cosmos.url) as (world, todo):
+        lever(cosmos.url, "POST", status=403, skip=1, applied=applied, method="POST", path_contains="/docs")
         try:
             await world.gate.delete(todo, CAUSE)
         finally:
-            lever(url, "DELETE")
+            lever(cosmos.url, "DELETE")
         assert len(world.slept) == 1, "it was asked for again"
         said = await accounted(world, todo)
         assert await world.gate.stores["cosmos/main"].there(todo[:1]) == ["missing"]

@@ -141,8 +141,7 @@ async def item_written_anew(container: Any, key: str) -> None:
 
 @pytest.mark.parametrize("change", [replaced, patched, item_written_anew])
 async def test_an_item_that_is_renewed_after_it_was_listed_is_kept(cosmos: Process, change: Change) -> None:
-    url = f"http://127.0.0.1:{cosmos.program.port}/"
-    async with CosmosClient(url, credential=servers.COSMOS_KEY, enable_endpoint_discovery=False) as client:
+    async with CosmosClient(cosmos.url, credential=servers.COSMOS_KEY, enable_endpoint_discovery=False) as client:
         database = await client.create_database(f"renewed-{uuid4()}")
         container = await database.create_container(LOG, PartitionKey("/homeId"))
         at = utc_text(START - timedelta(days=40))

@@ -11,11 +11,7 @@ from azure.cosmos import CosmosClient, PartitionKey
 from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusClient, ServiceBusMessage, ServiceBusSubQueue
 
 from local.processes import HOST
-
-BUS = (
-    "Endpoint=sb://{}:{};SharedAccessKeyName=RootManageSharedAccessKey;SharedAccessKey=SAS_KEY_VALUE;"
-    "UseDevelopmentEmulator=true;"
-)
+from local.servers import Ports, settings
 
 
 @dataclass(kw_only=True)
@@ -74,9 +70,14 @@ def tee(port: int) -> Iterator[Tee]:
         made.close()
 
 
+def bus_client(port: int, **options: int) -> ServiceBusClient:
+    """A client of the Service Bus at a port."""
+    return ServiceBusClient.from_connection_string(settings(Ports(bus=port))["ServiceBus"], **options)
+
+
 def bus_traffic(port: int) -> list[bytes]:
     """What the SDK sends to do all that the product asks of it, a stream for each connection; entities: the product's."""
-    with tee(port) as made, ServiceBusClient.from_connection_string(BUS.format(HOST, made.listens_on)) as client:
+    with tee(port) as made, bus_client(made.listens_on) as client:
         with client.get_queue_sender("requests") as sender:
             sender.send_messages(ServiceBusMessage(b"one", message_id="1", content_type="application/json"))
             more = {"application_properties": {"a": 1, "b": "c"}}

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from azure.cosmos import CosmosClient
-from azure.servicebus import ServiceBusClient, ServiceBusMessage
+from azure.servicebus import ServiceBusMessage
 from effort import effort
-from recorded import BUS, bus_traffic, cosmos_traffic
+from recorded import bus_client, bus_traffic, cosmos_traffic
 
 from local import servers
 from local.cosmos import EMULATOR_KEY
@@ -126,15 +126,14 @@ def peak_kb(process: Process) -> int:
 
 
 def check_cosmos(process: Process) -> None:
-    url = f"http://{HOST}:{process.program.port}/"
-    with CosmosClient(url, credential=EMULATOR_KEY, enable_endpoint_discovery=False) as client:
+    with CosmosClient(process.url, credential=EMULATOR_KEY, enable_endpoint_discovery=False) as client:
         client.create_database_if_not_exists("good")
     assert peak_kb(process) < MEMORY_KB
 
 
 def check_bus(process: Process) -> None:
     with (
-        ServiceBusClient.from_connection_string(BUS.format(HOST, process.program.port), retry_total=0) as client,
+        bus_client(process.program.port, retry_total=0) as client,
         client.get_queue_sender("requests") as sender,
     ):
         sender.send_messages(ServiceBusMessage("good"))
