@@ -16,11 +16,11 @@ from uuid import uuid4
 from azure.cosmos import PartitionKey
 from azure.cosmos.aio import ContainerProxy, CosmosClient
 from azure.storage.blob.aio import BlobServiceClient, ContainerClient
+from blob_stand_in import served
 
 from local import servers
 from local.azure.account import Account, Settings
 from local.azure.blob_server import BlobServer
-from local.azure.serving import serving
 from shared.model import Record, Scope, ScopeKind, utc_text
 from shared.policy import Category
 from shared.stores.blob import retry_policy
@@ -192,9 +192,7 @@ async def blob_shelf(stack: AsyncExitStack, port: int) -> BlobShelf:
 async def versions_shelf(stack: AsyncExitStack, settings: Settings) -> VersionsShelf:
     """A container in an account of these settings, on the stand-in for what Azurite has not."""
     account = Account(settings=settings)
-    url = stack.enter_context(serving(BlobServer(account)))
-    service = BlobServiceClient.from_connection_string(connection(url, account), retry_policy=retry_policy())
-    await stack.enter_async_context(service)
+    service = await stack.enter_async_context(served(BlobServer(account), retry_policy=retry_policy()))
     client = await service.create_container(f"records-{uuid4()}")
     return VersionsShelf(
         records=BlobRecords(service=service, account="data"),
@@ -202,14 +200,6 @@ async def versions_shelf(stack: AsyncExitStack, settings: Settings) -> VersionsS
         container=client.container_name,
         name="versions",
         account=account,
-    )
-
-
-def connection(url: str, account: Account) -> str:
-    """The connection string of an account that `serving` serves at the URL."""
-    return (
-        f"DefaultEndpointsProtocol=http;AccountName={account.name};AccountKey={servers.AZURITE_KEY};"
-        f"BlobEndpoint={url}/{account.name};"
     )
 
 

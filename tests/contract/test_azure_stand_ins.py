@@ -13,7 +13,7 @@ import pytest
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobServiceClient, ContainerClient
-from record_stores import connection
+from blob_stand_in import connection
 
 from local.azure.account import Account, Settings
 from local.azure.blob_server import BlobServer

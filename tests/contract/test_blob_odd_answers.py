@@ -6,16 +6,14 @@ A gateway's or a proxy's own 404 is no blob that is not there, and its 202 no de
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
 import pytest
 from azure.storage.blob.aio import BlobServiceClient, ContainerClient
-from record_stores import connection
+from blob_stand_in import served
 
 from local.azure.account import Account, Settings
 from local.azure.blob_server import Answer, BlobServer
-from local.azure.serving import serving
 from shared.errors import ChangedError, TransientError
 from shared.model import Locator, Record
 from shared.stores import blob_batch, blob_list
@@ -67,12 +65,8 @@ class World:
 
 @pytest.fixture
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    async with AsyncExitStack() as stack:
-        account = Account(settings=getattr(request, "param", Settings()))
-        server = Odd(account)
-        url = stack.enter_context(serving(server))
-        service = BlobServiceClient.from_connection_string(connection(url, account), **client_options())
-        await stack.enter_async_context(service)
+    server = Odd(Account(settings=getattr(request, "param", Settings())))
+    async with served(server, **client_options()) as service:
         yield World(server=server, service=service, client=await service.create_container("records"))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from record_stores import connection
+from blob_stand_in import connection
 from running import Running, ended, running
 
 from local.azure.account import Account, Container, RefusedError

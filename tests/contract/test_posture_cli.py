@@ -18,7 +18,7 @@ from azure.core.exceptions import ResourceExistsError
 from azure.cosmos import PartitionKey
 from azure.cosmos.aio import CosmosClient
 from azure.storage.blob import BlobServiceClient
-from record_stores import connection
+from blob_stand_in import connection
 
 from local.azure.account import Account, Container, Settings
 from local.azure.blob_server import BlobServer

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from azure.cosmos import PartitionKey
 from azure.storage.blob.aio import BlobServiceClient
-from record_stores import CosmosShelf, connection
+from blob_stand_in import connection
+from record_stores import CosmosShelf
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send

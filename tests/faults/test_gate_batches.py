@@ -17,16 +17,15 @@ from uuid import uuid4
 import pytest
 from azure.cosmos import PartitionKey
 from azure.cosmos.aio import CosmosClient
-from azure.storage.blob.aio import BlobServiceClient
+from blob_stand_in import served
 from promises import assert_whole
 from world import World, home_of, outcomes
 
 from local.azure.account import Account, RefusedError
 from local.azure.account import Settings as AccountSettings
 from local.azure.blob_server import Answer, BlobServer
-from local.azure.serving import serving
 from local.processes import Process
-from local.servers import AZURITE_KEY, COSMOS_KEY
+from local.servers import COSMOS_KEY
 from shared.errors import TransientError
 from shared.model import Record, RequestCause
 from shared.stores.blob import retry_policy
@@ -70,19 +69,17 @@ class Faulty(BlobServer):
 async def pictures(server: Faulty) -> AsyncIterator[tuple[World, list[Record]]]:
     """A world whose pictures are in the server's account, and what was found of them."""
     account = server.account
-    with serving(server) as url:
-        named = f"AccountName={account.name};AccountKey={AZURITE_KEY};BlobEndpoint={url}/{account.name};"
-        async with BlobServiceClient.from_connection_string(named, retry_policy=retry_policy()) as service:
-            await service.create_container(PICTURES)
-            for number in range(MOST):
-                account.put(PICTURES, f"2026-02-28/10/birkeveien/hall/10{number // 60:02}{number % 60:02}-a.jpg", b"")
-            world = World(sweeping=False)
-            store = BlobRecords(service=service, account="data")
-            pages = store.of_scope(world.policy.category(PICTURES), HOME, size=MOST)
-            todo = [record async for page in pages for record in page.records]
-            assert len(todo) == MOST
-            world.gate.stores["blob/data"] = store
-            yield world, todo
+    async with served(server, retry_policy=retry_policy()) as service:
+        await service.create_container(PICTURES)
+        for number in range(MOST):
+            account.put(PICTURES, f"2026-02-28/10/birkeveien/hall/10{number // 60:02}{number % 60:02}-a.jpg", b"")
+        world = World(sweeping=False)
+        store = BlobRecords(service=service, account="data")
+        pages = store.of_scope(world.policy.category(PICTURES), HOME, size=MOST)
+        todo = [record async for page in pages for record in page.records]
+        assert len(todo) == MOST
+        world.gate.stores["blob/data"] = store
+        yield world, todo
 
 
 async def accounted(world: World, todo: list[Record]) -> Counter[str]:

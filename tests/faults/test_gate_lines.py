@@ -8,14 +8,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from azure.storage.blob.aio import BlobServiceClient
+from blob_stand_in import served
 from web_log import ME, OTHER, VISIT, at, lines, named
 from world import World, outcomes
 
 from local.azure.account import Account, Settings
 from local.azure.blob_server import BlobServer
-from local.azure.serving import serving
-from local.servers import AZURITE_KEY
 from shared.errors import TransientError
 from shared.model import Record, RequestCause, ScopeKind
 from shared.stores.blob_records import BlobRecords
@@ -51,21 +49,19 @@ class Logged:
 @pytest.fixture
 async def logged() -> AsyncIterator[Logged]:
     account = Account(settings=Settings(versioning=True, soft_delete_days=7, permanent_delete=True))
-    with serving(BlobServer(account)) as url:
-        connection = f"AccountName={account.name};AccountKey={AZURITE_KEY};BlobEndpoint={url}/{account.name};"
-        async with BlobServiceClient.from_connection_string(connection, retry_total=0) as service:
-            container = await service.create_container(LOG)
-            for minute in (30, 59):
-                content = lines((at(10, 5), ME), (at(10, minute), ME)) + REST
-                await container.upload_blob(named(at(10)), content, overwrite=True)
-            world = World(sweeping=False)
-            category = world.policy.category(LOG)
-            finder = category.find[ScopeKind.VISIT]
-            records = BlobRecords(service=service, account="data", lines={LOG: finder})
-            todo = [r async for page in records.of_scope(category, VISIT, size=10) for r in page.records]
-            assert len(todo) == 1
-            world.gate.stores["blob/data"] = records
-            yield Logged(world=world, account=account, todo=todo)
+    async with served(BlobServer(account), retry_total=0) as service:
+        container = await service.create_container(LOG)
+        for minute in (30, 59):
+            content = lines((at(10, 5), ME), (at(10, minute), ME)) + REST
+            await container.upload_blob(named(at(10)), content, overwrite=True)
+        world = World(sweeping=False)
+        category = world.policy.category(LOG)
+        finder = category.find[ScopeKind.VISIT]
+        records = BlobRecords(service=service, account="data", lines={LOG: finder})
+        todo = [r async for page in records.of_scope(category, VISIT, size=10) for r in page.records]
+        assert len(todo) == 1
+        world.gate.stores["blob/data"] = records
+        yield Logged(world=world, account=account, todo=todo)
 
 
 async def test_lines_that_left_an_undisturbed_log_are_nowhere_any_more(logged: Logged) -> None:

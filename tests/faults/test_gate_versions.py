@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
-from azure.storage.blob.aio import BlobServiceClient
+from blob_stand_in import served
 from world import World, home_of, outcomes
 
 from local.azure.account import Account, Settings
 from local.azure.blob_server import BlobServer
-from local.azure.serving import serving
-from local.servers import AZURITE_KEY
 from shared.deletion import Gate
 from shared.errors import TransientError
 from shared.model import Record, RequestCause
@@ -44,23 +42,21 @@ class Versioned:
 @pytest.fixture
 async def versioned() -> AsyncIterator[Versioned]:
     account = Account(settings=Settings(versioning=True, soft_delete_days=7, permanent_delete=True))
-    with serving(BlobServer(account)) as url:
-        named = f"AccountName={account.name};AccountKey={AZURITE_KEY};BlobEndpoint={url}/{account.name};"
-        async with BlobServiceClient.from_connection_string(named, retry_total=0) as service:
-            container = await service.create_container(PICTURES)
-            for number in range(2):
-                for _ in range(3):
-                    name = f"2026-02-28/10/birkeveien/hall/1000{number:02}-a.jpg"
-                    await container.upload_blob(name, b"picture", overwrite=True)
-            records = BlobRecords(service=service, account="data")
-            world = World(sweeping=False)
-            category = world.policy.category(PICTURES)
-            pages = [page async for page in records.of_scope(category, home_of("birkeveien"), size=10)]
-            gate = world.gate
-            gate.stores["blob/data"] = records
-            todo = [record for page in pages for record in page.records]
-            assert len(todo) == 2
-            yield Versioned(world=world, account=account, gate=gate, todo=todo)
+    async with served(BlobServer(account), retry_total=0) as service:
+        container = await service.create_container(PICTURES)
+        for number in range(2):
+            for _ in range(3):
+                name = f"2026-02-28/10/birkeveien/hall/1000{number:02}-a.jpg"
+                await container.upload_blob(name, b"picture", overwrite=True)
+        records = BlobRecords(service=service, account="data")
+        world = World(sweeping=False)
+        category = world.policy.category(PICTURES)
+        pages = [page async for page in records.of_scope(category, home_of("birkeveien"), size=10)]
+        gate = world.gate
+        gate.stores["blob/data"] = records
+        todo = [record for page in pages for record in page.records]
+        assert len(todo) == 2
+        yield Versioned(world=world, account=account, gate=gate, todo=todo)
 
 
 async def test_an_undisturbed_deletion_leaves_no_copy_and_says_erased(versioned: Versioned) -> None:

@@ -16,13 +16,13 @@ from azure.core.exceptions import ResourceExistsError
 from azure.cosmos import PartitionKey
 from azure.cosmos.aio import CosmosClient
 from azure.storage.blob.aio import BlobServiceClient
+from blob_stand_in import served
 from promises import assert_whole
 from world import POLICY, START, World, found, home_of, outcomes
 
 from local import servers
 from local.azure.account import Account, Settings
 from local.azure.blob_server import BlobServer
-from local.azure.serving import serving
 from local.processes import Process
 from shared.model import Record, SweepCause, utc_text
 from shared.stores.blob import retry_policy
@@ -107,18 +107,16 @@ async def test_a_snapshot_that_is_taken_after_its_blob_was_listed_goes_with_it(c
 @pytest.mark.parametrize("change", [overwritten, written_anew])
 async def test_a_blob_that_gets_another_version_after_it_was_listed_is_kept_with_every_version(change: Change) -> None:
     account = Account(settings=Settings(versioning=True))
-    with serving(BlobServer(account)) as url:
-        named = f"AccountName={account.name};AccountKey={servers.AZURITE_KEY};BlobEndpoint={url}/{account.name};"
-        async with BlobServiceClient.from_connection_string(named, retry_total=0) as service:
-            client = await service.create_container(PICTURES)
-            world = World(sweeping=False)
-            names = await pictures(client, "birkeveien")
-            records = await listed(world, BlobRecords(service=service, account="data"), "birkeveien")
-            await change(client, names[1])
-            kept = [b.name async for b in client.list_blobs(include=["versions"]) if b.name == names[1]]
-            assert len(kept) == 2
-            assert await told(world, records) == {"erased": 2, "renewed": 1}
-            assert [b.name async for b in client.list_blobs(include=["versions"])] == kept
+    async with served(BlobServer(account), retry_total=0) as service:
+        client = await service.create_container(PICTURES)
+        world = World(sweeping=False)
+        names = await pictures(client, "birkeveien")
+        records = await listed(world, BlobRecords(service=service, account="data"), "birkeveien")
+        await change(client, names[1])
+        kept = [b.name async for b in client.list_blobs(include=["versions"]) if b.name == names[1]]
+        assert len(kept) == 2
+        assert await told(world, records) == {"erased": 2, "renewed": 1}
+        assert [b.name async for b in client.list_blobs(include=["versions"])] == kept
 
 
 # ---------------------------------------------------------------- items
