@@ -4,8 +4,6 @@ What a shelf writes it writes as the company would, not through the port.
 """
 
 import asyncio
-import json
-import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -17,6 +15,7 @@ from azure.cosmos import PartitionKey
 from azure.cosmos.aio import ContainerProxy, CosmosClient
 from azure.storage.blob.aio import BlobServiceClient, ContainerClient
 from blob_stand_in import served
+from cosmos_faults import fault, heal
 
 from local import servers
 from local.azure.account import Account, Settings
@@ -165,14 +164,10 @@ class CosmosShelf:
         return items[0] if items else None
 
     def fault(self, **order: Any) -> None:
-        """Have the server answer badly: see local/cosmos/levers.py."""
-        request = urllib.request.Request(f"{self.url}_local/faults", json.dumps(order).encode(), method="POST")
-        urllib.request.urlopen(request, timeout=10).close()
+        fault(self.url, **order)
 
-    def heal(self) -> int:
-        """Forget the faults."""
-        request = urllib.request.Request(f"{self.url}_local/faults", method="DELETE")
-        urllib.request.urlopen(request, timeout=10).close()
+    def heal(self) -> None:
+        heal(self.url)
 
 
 Blobs: TypeAlias = MemoryShelf | BlobShelf

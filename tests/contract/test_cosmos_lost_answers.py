@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from azure.cosmos.aio import CosmosClient
+from cosmos_faults import BATCHES
 from record_stores import DATABASE, PERSON, CosmosShelf, Governed, item_category, members
 
 from local import servers
@@ -52,7 +53,6 @@ class Asked:
     shelf: CosmosShelf
     store: CosmosRecords
     transport: Seen
-    batch: dict[str, str] = field(default_factory=lambda: {"method": "POST", "path_contains": "/docs"})
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ async def three(asked: Asked) -> tuple[Governed, list[Any]]:
 
 async def test_a_batch_whose_answer_was_lost_is_not_sent_again_unseen(asked: Asked) -> None:
     governed, records = await three(asked)
-    asked.shelf.fault(status=0, applied=True, **asked.batch)
+    asked.shelf.fault(status=0, applied=True, **BATCHES)
     assert await asked.store.delete(records) == [NoAnswer()] * 3
     assert await governed.left() == []
     assert await asked.store.delete(records) == ["missing"] * 3
@@ -85,7 +85,7 @@ async def test_a_batch_whose_answer_was_lost_is_not_sent_again_unseen(asked: Ask
 
 async def test_leaving_whose_answer_was_lost_is_never_told_as_changed_by_somebody(asked: Asked) -> None:
     _, records = await members(asked.shelf, ["u0", "u1"])
-    asked.shelf.fault(status=0, skip=1, applied=True, **asked.batch)  # the item is read first
+    asked.shelf.fault(status=0, skip=1, applied=True, **BATCHES)  # the item is read first
     assert await asked.store.delete(records, leaver=PERSON) == [NoAnswer()]
     assert await asked.store.delete(records, leaver=PERSON) == ["missing"]
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from azure.core.pipeline.policies import AsyncHTTPPolicy
 from azure.storage.blob.aio import BlobServiceClient
+from cosmos_faults import BATCHES
 from record_stores import PERSON, BlobShelf, CosmosShelf, Governed, MemoryShelf, blob_category, item_category, members
 
 from local import servers
@@ -65,12 +66,6 @@ async def test_the_fake_gives_no_answer_to_the_record_chosen_and_the_next_try_te
     assert await governed.store.delete(records[1:2]) == (["missing"] if applied else ["deleted"])
 
 
-def batch(governed: Governed) -> dict[str, str]:
-    """The requests that delete: batches, of several items of a partition or of one."""
-    del governed
-    return {"method": "POST", "path_contains": "/docs"}
-
-
 @pytest.fixture(params=[1, 6], ids=["batch", "single"])
 async def six(request: pytest.FixtureRequest, cosmos_items: CosmosShelf) -> Governed:
     """Six items of one partition, which go in a batch, or of six, which go one by one."""
@@ -81,14 +76,14 @@ async def six(request: pytest.FixtureRequest, cosmos_items: CosmosShelf) -> Gove
 
 async def test_throttled_deletes_wait_as_asked_and_succeed(six: Governed) -> None:
     records = await six.listed()
-    six.shelf.fault(status=429, count=4, retry_after_ms=10, **batch(six))
+    six.shelf.fault(status=429, count=4, retry_after_ms=10, **BATCHES)
     assert await six.store.delete(records) == ["deleted"] * 6
     assert await six.left() == []
 
 
 async def test_deletes_throttled_for_too_long_have_no_answer_and_say_how_long_to_wait(six: Governed) -> None:
     records = await six.listed()
-    six.shelf.fault(status=429, count=1000, retry_after_ms=3, **batch(six))
+    six.shelf.fault(status=429, count=1000, retry_after_ms=3, **BATCHES)
     assert await six.store.delete(records) == [NoAnswer(retry_after=0.003)] * 6
     six.shelf.heal()
     assert len(await six.left()) == 6
@@ -97,7 +92,7 @@ async def test_deletes_throttled_for_too_long_have_no_answer_and_say_how_long_to
 
 async def test_deletes_that_a_service_cannot_serve_have_no_answer(six: Governed) -> None:
     records = await six.listed()
-    six.shelf.fault(status=503, count=1000, retry_after_ms=2000, **batch(six))
+    six.shelf.fault(status=503, count=1000, retry_after_ms=2000, **BATCHES)
     answers = await six.store.delete(records)
     assert answers == [NoAnswer(retry_after=2.0)] * 6
     six.shelf.heal()
@@ -109,7 +104,7 @@ async def test_deletes_whose_answer_was_lost_have_no_answer_or_are_missing_and_n
     six: Governed, status: int
 ) -> None:
     records = await six.listed()
-    six.shelf.fault(status=status, count=1000, applied=True, **batch(six))
+    six.shelf.fault(status=status, count=1000, applied=True, **BATCHES)
     answers = await six.store.delete(records)
     assert set(answers) <= {NoAnswer(), "missing"}
     six.shelf.heal()
@@ -123,7 +118,7 @@ async def test_an_item_of_another_version_is_changed_or_replaced_where_the_clien
     records = await six.listed()
     await six.write(range(6))
     assert await six.store.delete(records) == ["changed"] * 6
-    six.shelf.fault(status=429, count=1, retry_after_ms=10, **batch(six))
+    six.shelf.fault(status=429, count=1, retry_after_ms=10, **BATCHES)
     answers = list(await six.store.delete(records))
     asked_twice = 6 if six.homes == 1 else 1  # those of the batch that was refused and repeated
     assert sorted(map(str, answers)) == ["changed"] * (6 - asked_twice) + ["replaced"] * asked_twice

@@ -19,6 +19,7 @@ from uuid import uuid4
 
 import pytest
 from canaries import Search
+from cosmos_faults import fault
 from hostile import KANARI
 from ingestion import Ingestion, ingestion
 from running import fire, send, servers
@@ -70,11 +71,6 @@ class World:
 
     def send(self, body: bytes) -> None:
         send(self.stack.settings["ServiceBus"], body)
-
-    def fault(self, **order: object) -> None:
-        """Have the Cosmos server answer badly: its SDK's errors quote paths and ids."""
-        url = f"{self.stack.settings['COSMOS_MAIN'].partition('AccountEndpoint=')[2].partition(';')[0]}_local/faults"
-        urllib.request.urlopen(urllib.request.Request(url, json.dumps(order).encode(), method="POST")).close()
 
     def console(self, command: str) -> tuple[int, str]:
         """What a command of the console shows, and its exit code."""
@@ -132,8 +128,9 @@ async def test_the_job_s_metrics_and_alarms_arrive_and_nobody_is_named_in_what_i
         await seed(product)
         world.app.start()
         world.app.wait_ready()
-        world.fault(status=500, count=3, method="POST", path_contains="/docs")
-        world.fault(status=0, count=2, skip=2, method="POST", path_contains="/docs")
+        cosmos = world.stack.cosmos.url  # its SDK's errors quote paths and ids
+        fault(cosmos, status=500, count=3, method="POST", path_contains="/docs")
+        fault(cosmos, status=0, count=2, skip=2, method="POST", path_contains="/docs")
 
         async def swept() -> bool:
             return sent_records(world.sent).get(("camera-snapshots", "erased")) == 2.0

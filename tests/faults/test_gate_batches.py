@@ -5,9 +5,7 @@ One batch of several is refused, or carried out and its answer lost, or carried 
 
 from __future__ import annotations
 
-import json
 import re
-import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -18,6 +16,7 @@ import pytest
 from azure.cosmos import PartitionKey
 from azure.cosmos.aio import CosmosClient
 from blob_stand_in import served
+from cosmos_faults import BATCHES, fault, heal
 from promises import assert_whole
 from world import World, home_of, outcomes
 
@@ -144,22 +143,16 @@ async def rows(url: str) -> AsyncIterator[tuple[World, list[Record]]]:
         await client.delete_database(database.id)
 
 
-def lever(url: str, how: str, /, **order: Any) -> None:
-    """Have the server answer badly, or well again: see local/cosmos/levers.py."""
-    request = urllib.request.Request(f"{url}_local/faults", json.dumps(order).encode(), method=how)
-    urllib.request.urlopen(request, timeout=10).close()
-
-
 @pytest.mark.parametrize("applied", [False, True], ids=["unapplied", "applied"])
 async def test_one_batch_of_items_of_several_fails_and_each_record_has_one_event_that_is_true(
     cosmos: Process, applied: bool
 ) -> None:
     async with rows(cosmos.url) as (world, todo):
-        lever(cosmos.url, "POST", status=403, skip=1, applied=applied, method="POST", path_contains="/docs")
+        fault(cosmos.url, status=403, skip=1, applied=applied, **BATCHES)
         try:
             await world.gate.delete(todo, CAUSE)
         finally:
-            lever(cosmos.url, "DELETE")
+            heal(cosmos.url)
         assert len(world.slept) == 1, "it was asked for again"
         said = await accounted(world, todo)
         assert await world.gate.stores["cosmos/main"].there(todo[:1]) == ["missing"]
