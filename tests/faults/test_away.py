@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import pytest
 from effort import LONG, effort
-from nets_stage import Stage, finished, ids, kinds, left, logged, put, stage
 from running import send
+from wired_stage import Stage, finished, ids, kinds, left, logged, put, stage
 
 from local.prepare import prepare
 from shared import messages

@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 from busy_stores import SECONDS, SHARE, Throttle, throttle
 from by_hand import ByHand
-from nets_stage import ids, kinds, left, logged, put
+from wired_stage import ids, kinds, left, logged, put
 
 from local import servers
 from local.prepare import prepare

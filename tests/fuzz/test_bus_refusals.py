@@ -1,4 +1,4 @@
-"""What the local Service Bus once fell over, or let grow without end: each is refused, and the server goes on."""
+"""What a broker may fall over, or let grow without end: the local Service Bus refuses each, and goes on."""
 
 from __future__ import annotations
 

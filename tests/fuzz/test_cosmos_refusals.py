@@ -1,4 +1,4 @@
-"""What the local Cosmos DB server once fell over, or took without a word: each is refused as the protocol refuses."""
+"""What a server may fall over, or take without a word: the local Cosmos DB refuses each as the protocol refuses."""
 
 from __future__ import annotations
 

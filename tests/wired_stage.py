@@ -1,6 +1,7 @@
 """The whole product on local servers, with a wire before each that a test can cut: see `wire`.
 
-`stage` starts the servers and one runner, which reaches them by the wires alone. The test looks at them without a wire.
+`stage` starts the servers and one runner, which reaches them by the wires alone. The test looks at them without a wire:
+the functions below `stage` say what a Product's stores and log hold.
 """
 
 import threading
