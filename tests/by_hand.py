@@ -1,6 +1,5 @@
 """The product over real stores, its messages delivered by hand, one after the other, as the broker would."""
 
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +11,7 @@ from shared.ledger.log import append, years
 from shared.ledger.seal import seal
 from shared.wiring import Product
 
+QUEUES = ("requests", "sweeps", "requests-work", "ledger")
 MOST_DELIVERIES = 10
 
 
@@ -29,13 +29,11 @@ class Waiting:
 
 
 class ByHand(Product):
-    """A Product whose queues are lists. `deliveries` counts what was delivered, `failed` what came back."""
+    """A Product whose queues are lists."""
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.waiting: dict[str, Waiting] = {}
-        self.deliveries: Counter[str] = Counter()
-        self.failed: list[RetentionError] = []
 
     def queue(self, name: str) -> Any:
         return self.waiting.setdefault(name, Waiting())
@@ -61,23 +59,22 @@ class ByHand(Product):
 
     async def again(self, work: Any, *arguments: Any, **options: Any) -> Any:
         """Do it until it goes through, as the host does: ten times at most."""
-        for _ in range(MOST_DELIVERIES):
+        failed: list[RetentionError] = []
+        while len(failed) < MOST_DELIVERIES:
             try:
                 async with told("a function"):
                     return await work(*arguments, **options)
             except RetentionError as error:
-                self.failed.append(error)
-        raise AssertionError(f"failed in every delivery: {self.failed[-1]}")
+                failed.append(error)
+        raise AssertionError(f"failed in every delivery: {failed[-1]}")
 
-    async def drain(self, *names: str) -> None:
+    async def drain(self) -> None:
         """Deliver until nothing waits."""
-        queues = names or ("requests", "sweeps", "requests-work", "ledger")
-        while any(self.queue(name).bodies for name in queues):
-            for name in queues:
+        while any(self.queue(name).bodies for name in QUEUES):
+            for name in QUEUES:
                 waiting = self.queue(name)
                 bodies, waiting.bodies = waiting.bodies, []
                 for body in bodies:
-                    self.deliveries[name] += 1
                     await self.again(self.handle, name, body)
 
     async def sealed(self) -> None:

@@ -62,7 +62,6 @@ class Wire:
     def __init__(self, target: int) -> None:
         self.target = target
         self.port = 0
-        self.accepted = 0
         self._links: dict[asyncio.Task[None], Link] = {}
         self._server: asyncio.Server | None = None
         self._loop = asyncio.new_event_loop()
@@ -98,7 +97,6 @@ class Wire:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.accepted += 1
         link = Link(self, reader, writer)
         task = asyncio.ensure_future(link.run())
         self._links[task] = link

@@ -152,7 +152,6 @@ class Witness(MemoryRecords):
         super().__init__(clock)
         self.done: list[tuple[Record, Answer]] = []
         self.took: list[str] = []
-        self.asleep: list[float] = []
 
     def _apply(self, record: Record, leaver: Scope | None) -> Answer:
         answer = super()._apply(record, leaver)

@@ -56,7 +56,6 @@ class Company:
     asked: list[UUID] = field(default_factory=list)
     by_policy: list[Scope] = field(default_factory=list)
     own_homes: list[Scope] = field(default_factory=list)
-    renewed: int = 0
     people: int = 0
     steady: asyncio.Lock = field(default_factory=asyncio.Lock)
     _number: int = 0
@@ -158,7 +157,6 @@ class Company:
         except (ResourceModifiedError, ResourceNotFoundError):
             return  # it is gone
         thing.etag, thing.changed = answer["etag"], True
-        self.renewed += 1
 
     async def _make_young(self, thing: Thing) -> None:
         proxy = self._items(thing.locator.container)
@@ -173,7 +171,6 @@ class Company:
             except (CosmosResourceNotFoundError, CosmosAccessConditionFailedError):
                 return
         thing.fate, thing.etag, thing.changed = "kept", item["_etag"], True
-        self.renewed += 1
 
     # ------------------------------------------------------------ what is there
 

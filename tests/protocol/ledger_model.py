@@ -59,8 +59,8 @@ class Ledger:
                 at = "clear" if left else self._cleared(w)
                 yield (number, "clear", j), self._set(cleared, number, w._replace(listed=left, at=at))
             return
-        if w.at in ("swap", "finish") and s.repeats and self._fits(s, w):
-            done = self._swapped(s, number, w)._replace(repeats=s.repeats - 1)
+        if w.at in ("swap", "finish") and s.repeats and self._fits(w):
+            done = self._swapped(s, w)._replace(repeats=s.repeats - 1)
             yield (number, w.at, "repeated"), self._refused(done, number, w)
         step = getattr(self, "_" + w.at.replace(" ", "_"))
         yield (number, w.at), step(s, number, w)
@@ -115,9 +115,9 @@ class Ledger:
         return "swap" if self.rules.clears_before_the_swap and w.batch else "finish"
 
     def _finish(self, s: State, number: int, w: Worker) -> State:
-        if not self._fits(s, w):
+        if not self._fits(w):
             return self._again(s, number, w)
-        s = self._swapped(s, number, w)
+        s = self._swapped(s, w)
         return self._ready(s, number, w._replace(head=s.head, current=True))
 
     def _ready(self, s: State, number: int, w: Worker) -> State:
@@ -159,10 +159,10 @@ class Ledger:
             return self._set(s._replace(staging=staging), number, w._replace(at="clear", name=name, listed=w.batch))
         return self._set(s._replace(staging=staging), number, w._replace(at="swap", name=name))
 
-    def _fits(self, s: State, w: Worker) -> bool:
+    def _fits(self, w: Worker) -> bool:
         return w.current or self.rules.swaps_whatever_is_there
 
-    def _swapped(self, s: State, number: int, w: Worker) -> State:
+    def _swapped(self, s: State, w: Worker) -> State:
         """The head is changed; what the others read of it is old, and so are the staging objects that there are."""
         if w.at == "finish":
             head = w.head._replace(appended=())
@@ -176,9 +176,9 @@ class Ledger:
         return s._replace(head=head, workers=workers, staging=staging, fault=fault)
 
     def _swap(self, s: State, number: int, w: Worker) -> State:
-        if not self._fits(s, w):
+        if not self._fits(w):
             return self._refused(s, number, w)
-        s = self._swapped(s, number, w)
+        s = self._swapped(s, w)
         old = w.head.staged
         if old is None:
             return self._again(s, number, w)
