@@ -244,14 +244,14 @@ async def test_query_in_the_session_of_a_refused_batch_sees_the_items_as_they_st
 
 async def test_batch_tells_its_hook_of_each_answer(container: Container) -> None:
     seen: list[int] = []
-    for status, operation in ((201, ("create", (record("a"),))), (200, ("upsert", (record("a"),)))):
+    for operation in (("create", (record("a"),)), ("upsert", (record("a"),))):
         await container.do(
             "execute_item_batch",
             [operation],
             partition_key="h1",
             raw_response_hook=lambda answer: seen.append(answer.http_response.status_code),
         )
-        assert seen.pop() == 200, status
+        assert seen.pop() == 200, operation
     assert seen == []
 
 
