@@ -75,7 +75,7 @@ async def raw_deletes(container: ContainerClient, prefixes: list[str], most: int
 
 
 def plain_boundary(request: Any) -> None:
-    """Give a batch a boundary without `=`, which Azurite refuses unquoted, as the SDK writes it."""
+    """Give the SDK's batch a boundary without `=`, which it leaves unquoted: Azurite and the stub refuse that."""
     http = request.http_request
     found = re.search(r"boundary=(\S+)", http.headers.get("Content-Type", ""))
     if found and "=" in found[1]:

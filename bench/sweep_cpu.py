@@ -12,7 +12,6 @@ CPU is this process's alone: the stub runs in another. `python -m bench.sweep_cp
 
 import argparse
 import asyncio
-import re
 import statistics
 import sys
 import time
@@ -24,6 +23,7 @@ from typing import Any
 
 from azure.storage.blob.aio import BlobServiceClient, ContainerClient
 
+from bench.raw_blobs import ACCEPTED, BATCH, plain_boundary
 from bench.result import Result, hand_over
 from bench.stub_process import StubProcess, stub
 from local import servers
@@ -175,17 +175,6 @@ async def list_only(server: StubProcess, *, delete: bool) -> Spent:
 # ---------------------------------------------------------------- the SDK
 
 
-def plain_boundary(request: Any) -> None:
-    """Give the SDK's batch a boundary without `=`, which it leaves unquoted: Azurite and the stub refuse that."""
-    http = request.http_request
-    found = re.search(r"boundary=(\S+)", http.headers.get("Content-Type", ""))
-    if found and "=" in found[1]:
-        plain = "batch_" + found[1].strip("=")
-        http.headers["Content-Type"] = f"multipart/mixed; boundary={plain}"
-        http.data = http.data.replace(found[1].encode(), plain.encode())
-        http.headers["Content-Length"] = str(len(http.data))
-
-
 async def raw(server: StubProcess, expired: int, *, concurrency: int, names_only: bool) -> Spent:
     """The SDK at its best: a page of the listing, then its batches, several at once."""
     account = servers.settings(servers.Ports(blob=server.port))["BLOB_DATA"]
@@ -197,7 +186,7 @@ async def raw(server: StubProcess, expired: int, *, concurrency: int, names_only
             done = 0
             async for page in pages:
                 listed: Sequence[str] = [each if isinstance(each, str) else each.name async for each in page]
-                parts = [listed[n : n + 256] for n in range(0, min(len(listed), expired - done), 256)]
+                parts = [listed[n : n + BATCH] for n in range(0, min(len(listed), expired - done), BATCH)]
                 done += sum(await bounded([_batch(client, part) for part in parts], concurrency))
             return done
 
@@ -206,7 +195,7 @@ async def raw(server: StubProcess, expired: int, *, concurrency: int, names_only
 
 async def _batch(client: ContainerClient, names: Sequence[str]) -> int:
     answers = await client.delete_blobs(*names, raise_on_any_failure=False, raw_request_hook=plain_boundary)
-    return sum([answer.status_code == 202 async for answer in answers])  # noqa: PLR2004 - Accepted
+    return sum([answer.status_code == ACCEPTED async for answer in answers])
 
 
 async def single(server: StubProcess, expired: int) -> Spent:

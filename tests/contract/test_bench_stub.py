@@ -14,8 +14,9 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError, Resour
 from azure.storage.blob.aio import BlobServiceClient, ContainerClient
 from record_stores import BlobShelf, blob_category, listed
 
+from bench.raw_blobs import plain_boundary
 from bench.stub_process import StubProcess, stub
-from bench.sweep_cpu import plain_boundary, sweep
+from bench.sweep_cpu import sweep
 from local import servers
 from shared.stores.blob import BlobObjects, code_of, quoted
 from shared.stores.blob_records import BlobRecords
