@@ -6,39 +6,33 @@ in memory, as Service Bus is another server's bench. Its competitor is the vendo
 what listing alone and the conditional deletes alone cost ours, so that journal and audit stand apart; what planning
 costs before; and a loop of single deletes.
 
-CPU is this process's alone: the stub runs in another. `python -m bench.sweep_cpu` prints the figures as JSON,
-`python -m bench.sweep_cpu --table` for people.
+CPU is this process's alone: the stub runs in another.
 """
 
-import argparse
 import asyncio
 import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from azure.storage.blob.aio import BlobServiceClient, ContainerClient
 
+from bench.measure import BenchError
+from bench.on_stub import CATEGORY, prepare, stubbed
+from bench.pipeline import AT_ONCE, Measured
 from bench.raw_blobs import ACCEPTED, BATCH, plain_boundary
 from bench.result import Result, hand_over
+from bench.servers import ending
 from bench.stub_process import StubProcess, stub
-from local import servers
-from shared import messages
 from shared.config import Config
-from shared.containers import OWN_CONTAINERS
 from shared.runs import Current
 from shared.stores.blob import retry_policy
 from shared.stores.concurrency import bounded
-from shared.stores.interface import Queue, RecordStore, Slice
+from shared.stores.interface import RecordStore, Slice
 from shared.wiring import Product
 
-CATEGORY = "camera-snapshots"
-CONCURRENCY = 8
-SLICES = 4  # that a worker takes at once: maxConcurrentCalls of host.json
 A_HOUR = 1_000
 """Records of one hour: 50 homes, 20 of each. A unit of 1,000 records needs a home's key once."""
 
@@ -53,45 +47,6 @@ class Spent:
     requests: int
 
 
-@dataclass(kw_only=True)
-class MemoryQueue:
-    """A queue in memory: what it was sent."""
-
-    sent: list[bytes] = field(default_factory=list)
-
-    async def send(self, body: bytes, *, message_id: str, session_id: str | None = None) -> None:
-        """Take a message."""
-        del message_id, session_id
-        self.sent.append(body)
-
-
-class Stubbed(Product):
-    """The product over the stub, with queues in memory."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self.queues: dict[str, MemoryQueue] = {}
-
-    def queue(self, name: str) -> Any:
-        """The queue of that name."""
-        return self.queues.setdefault(name, MemoryQueue())
-
-
-def config(port: int) -> Config:
-    """The product's settings for a stub on that port."""
-    values = servers.settings(servers.Ports(blob=port))
-    del values["COSMOS_MAIN"]
-    return Config(values={**values, "RETENTION_CAP": "1000000", "RETENTION_CONCURRENCY": str(CONCURRENCY)})
-
-
-async def prepare(product: Product) -> None:
-    """Make the product's own containers."""
-    for own in OWN_CONTAINERS:
-        client = product.blobs(own.account).get_container_client(own.name)
-        if not await client.exists():
-            await client.create_container()
-
-
 async def _measured(server: StubProcess, work: Callable[[], Awaitable[int]]) -> Spent:
     server.forget()
     cpu, wall = time.process_time(), time.perf_counter()
@@ -101,8 +56,7 @@ async def _measured(server: StubProcess, work: Callable[[], Awaitable[int]]) -> 
     requests = sum(number for kind, number in counts.items() if kind != "deletes in batches")
     refused = {kind for kind in counts if kind.startswith("refused NotModelled")}
     if refused:
-        message = f"the stub does not model all of this: {counts}"
-        raise RuntimeError(message)
+        raise BenchError(f"the stub does not model all of this: {counts}")
     return Spent(cpu=cpu, wall=wall, records=records, requests=requests)
 
 
@@ -111,37 +65,21 @@ async def _measured(server: StubProcess, work: Callable[[], Awaitable[int]]) -> 
 
 async def sweep(server: StubProcess, expired: int, *, at_once: int = 1) -> tuple[Spent, Spent]:
     """One run of the category: what planning took, and what its workers took, so many slices at once."""
-    async with Stubbed(config(server.port)) as product:
-        await prepare(product)
-        queue: Queue = product.queue("sweeps")
-        if not isinstance(queue, MemoryQueue):
-            raise TypeError(queue)
+    async with Measured(Config(values=stubbed(server))) as product:
 
         async def plan() -> int:
-            await product.planner.tick(only=[CATEGORY], forced=True)
+            await product.plan(CATEGORY)
             return await _found(product)
 
-        async def one(body: bytes) -> int:
-            progress = await product.sweeps.sweep(_order(body), hurry=lambda: False)
-            return progress.outcomes.get("erased", 0)
-
         async def work() -> int:
-            return sum(await bounded([one(body) for body in queue.sent], at_once))
+            return (await product.sweep(at_once))["erased"]
 
         planned = await _measured(server, plan)
         swept = await _measured(server, work)
         await product.planner.tick(only=[CATEGORY])  # the run ends
         if planned.records != expired or swept.records != expired:
-            message = f"{swept.records} of {expired} erased"
-            raise RuntimeError(message)
+            raise BenchError(f"{swept.records} of {expired} erased")
         return planned, swept
-
-
-def _order(body: bytes) -> messages.SliceOrder:
-    order = messages.parse(body, now=datetime.now(UTC))
-    if not isinstance(order, messages.SliceOrder):
-        raise TypeError(order)
-    return order
 
 
 async def _found(product: Product) -> int:
@@ -152,7 +90,7 @@ async def _found(product: Product) -> int:
 
 async def list_only(server: StubProcess, *, delete: bool) -> Spent:
     """Our listing by the layout; with `delete`, each page deleted on condition of its ETags, by nobody's leave."""
-    async with Stubbed(config(server.port)) as product:
+    async with Measured(Config(values=stubbed(server))) as product:
         store: RecordStore = product.stores["blob/data"]
         category = product.policy.category(CATEGORY)
         [rule] = category.rules
@@ -177,7 +115,7 @@ async def list_only(server: StubProcess, *, delete: bool) -> Spent:
 
 async def raw(server: StubProcess, expired: int, *, concurrency: int, names_only: bool) -> Spent:
     """The SDK at its best: a page of the listing, then its batches, several at once."""
-    account = servers.settings(servers.Ports(blob=server.port))["BLOB_DATA"]
+    account = stubbed(server)["BLOB_DATA"]
     async with BlobServiceClient.from_connection_string(account, retry_policy=retry_policy()) as service:
         client = service.get_container_client(CATEGORY)
 
@@ -200,7 +138,7 @@ async def _batch(client: ContainerClient, names: Sequence[str]) -> int:
 
 async def single(server: StubProcess, expired: int) -> Spent:
     """A loop of single deletes by the SDK, as a first script would have it."""
-    account = servers.settings(servers.Ports(blob=server.port))["BLOB_DATA"]
+    account = stubbed(server)["BLOB_DATA"]
     async with BlobServiceClient.from_connection_string(account) as service:
         client = service.get_container_client(CATEGORY)
 
@@ -223,6 +161,7 @@ def run(*, quick: bool) -> list[Result]:
     """Every figure; `quick` with fewer records and one repetition."""
     expired, times = (5_000, 1) if quick else (10_000, 3)
     with stub() as server:
+        prepare(server)
         return asyncio.run(_run(server, expired, times, quick=quick))
 
 
@@ -252,7 +191,7 @@ async def _run(server: StubProcess, expired: int, times: int, *, quick: bool) ->
     server.fill(expired=few // 5, kept=0)
     found["single/20 ms"] = [await single(server, few // 5)]
     server.fill(expired=expired, kept=0, an_hour=2)  # days enough for the slices
-    _, swept = await sweep(server, expired, at_once=SLICES)
+    _, swept = await sweep(server, expired, at_once=AT_ONCE)
     found["ours/sweep at 20 ms"] = [swept]
     server.wait(0)
     for _ in range(2):  # the first one makes the keys
@@ -292,21 +231,6 @@ def _ratios(found: dict[str, list[Spent]]) -> list[Result]:
     return [Result(name=f"sweep-cpu/{name}", unit="ratio", samples=(value,)) for name, value in ratios.items()]
 
 
-def main() -> None:
-    """Measure, and hand the figures over."""
-    parser = argparse.ArgumentParser(prog="bench.sweep_cpu")
-    parser.add_argument("--quick", action="store_true", help="fewer records, one repetition")
-    parser.add_argument("--table", action="store_true", help="a line for each figure in place of JSON")
-    given = parser.parse_args()
-    results = run(quick=given.quick)
-    if not given.table:
-        hand_over(results)
-        return
-    for each in results:
-        median = statistics.median(each.samples)
-        spread = f"  ({min(each.samples):.4g} to {max(each.samples):.4g})" if len(each.samples) > 1 else ""
-        sys.stdout.write(f"{each.name:60} {median:10.4g} {each.unit}{spread}\n")
-
-
 if __name__ == "__main__":
-    main()
+    ending()
+    hand_over(run(quick="--quick" in sys.argv))

@@ -14,6 +14,7 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError, Resour
 from azure.storage.blob.aio import BlobServiceClient, ContainerClient
 from record_stores import BlobShelf, blob_category, listed
 
+from bench.on_stub import prepare
 from bench.raw_blobs import plain_boundary
 from bench.stub_process import StubProcess, stub
 from bench.sweep_cpu import sweep
@@ -27,6 +28,7 @@ NAMES = ["2026-01-01/a", "2026-01-01/å &<x>.jpg", "2026-01-02/b", "2026-01-02/c
 @pytest.fixture(scope="module")
 def stubbed() -> Iterator[StubProcess]:
     with stub() as server:
+        prepare(server)
         yield server
 
 
