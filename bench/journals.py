@@ -67,11 +67,11 @@ def _event(intent: str, number: int, ordinal: int) -> bytes:
     )
 
 
-def journals(count: int, *, start: int = 0, size: int = UNIT) -> Iterator[SettledJournal]:
-    """Make `count` journals of `size` events, the `start`-th of all first."""
+def journals(count: int, *, start: int = 0) -> Iterator[SettledJournal]:
+    """Make `count` journals of UNIT events, the `start`-th of all first."""
     for number in range(start, start + count):
         intent = f"{number:032x}"
-        yield SettledJournal(intent=intent, events=tuple(_event(intent, number, n) for n in range(size)))
+        yield SettledJournal(intent=intent, events=tuple(_event(intent, number, n) for n in range(UNIT)))
 
 
 async def post(store: ObjectStore, made: SettledJournal, *, log: str) -> None:

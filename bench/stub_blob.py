@@ -1,4 +1,4 @@
-"""A Blob service that answers at once, to see the client's own ceiling: `python -m bench.stub_blob --port 0`.
+"""A Blob service that answers at once, to see the client's own ceiling: `python -m bench.stub_blob`.
 
 Modelled is what a sweep asks of Blob storage: List Blobs, Blob Batch of deletes, and what the product's own containers
 need (put, get, replace, delete, properties). Anything else is refused with 501 and what it does not model. It takes any
@@ -10,7 +10,6 @@ fast. One process, one thread, loopback alone.
 port.
 """
 
-import argparse
 import asyncio
 import json
 import sys
@@ -269,27 +268,13 @@ class Connection(asyncio.Protocol):
             self._transport.write(said)
 
 
-async def serve(stub: Stub, port: int) -> None:
-    """Serve until the process ends."""
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(stub), HOST, port)
+async def serve(stub: Stub) -> None:
+    """Serve on a free port until the process ends."""
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(stub), HOST, 0)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     await server.serve_forever()
 
 
-def main() -> None:
-    """Read the arguments, and serve."""
-    parser = argparse.ArgumentParser(prog="bench.stub_blob", description="A Blob service that answers at once.")
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--expired", type=int, default=0, help="pictures older than eight days to begin with")
-    parser.add_argument("--kept", type=int, default=0, help="pictures of the last hours to begin with")
-    parser.add_argument("--latency", type=float, default=0.0, help="milliseconds that each answer waits")
-    given = parser.parse_args()
-    stub = Stub()
-    stub.latency = given.latency / 1000
-    fill(stub.containers.setdefault(FILLED, Container()), expired=given.expired, kept=given.kept)
-    asyncio.run(serve(stub, given.port))
-
-
 if __name__ == "__main__":
-    main()
+    asyncio.run(serve(Stub()))

@@ -7,10 +7,9 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parent.parent
+from bench.measure import ROOT, BenchError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +17,6 @@ class StubProcess:
     """A running stub: its port, and its own doors."""
 
     port: int
-    pid: int
 
     def counts(self) -> dict[str, int]:
         """How many requests of each kind came."""
@@ -44,15 +42,14 @@ class StubProcess:
 
 
 @contextmanager
-def stub(*options: str) -> Iterator[StubProcess]:
-    """Run the stub as long as the block lasts; `options` are its command line's."""
-    command = [sys.executable, "-m", "bench.stub_blob", *options]
-    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
+def stub() -> Iterator[StubProcess]:
+    """Run the stub as long as the block lasts."""
+    command = [sys.executable, "-m", "bench.stub_blob"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
         try:
             if process.stdout is None or not (line := process.stdout.readline()):
-                message = "the stub did not start"
-                raise RuntimeError(message)
-            yield StubProcess(port=int(line), pid=process.pid)
+                raise BenchError("the stub did not start")
+            yield StubProcess(port=int(line))
         finally:
             process.terminate()
             process.wait(10)
