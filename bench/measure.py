@@ -21,8 +21,6 @@ from typing import Any
 from bench.result import Result
 
 ROOT = Path(__file__).parents[1]
-NO_REQUEST = ("line", "sweeps", "requests", "requests-work", "ledger", "audit")
-"""What is counted beside requests to stores: log lines, messages."""
 
 
 class BenchError(Exception):
@@ -53,12 +51,12 @@ class Meter:
     def running(self) -> Iterator[None]:
         """Measure what is done in here; several times add up."""
         if self.counting:
-            from docs.counting import Seen, listening  # noqa: PLC0415 - it imports the product, which costs memory
+            from docs.counting import QUEUES, Seen, listening  # noqa: PLC0415 - it imports the product, which costs memory
 
             seen = Seen()
             with listening(seen):
                 yield
-            self.requests += sum(number for kind, number in seen.counts.items() if kind not in NO_REQUEST)
+            self.requests += sum(number for kind, number in seen.counts.items() if kind not in {"line", *QUEUES})
             return
         began, began_cpu = time.perf_counter(), time.process_time()
         yield
