@@ -24,8 +24,9 @@ from statistics import median
 
 from bench import report
 from bench.figures import RESULTS, Figures, Ran, decode, encode, number, spread
+from bench.measure import ROOT
 from bench.result import Result
-from bench.servers import ending
+from bench.scenario import ending
 from bench.targets import TARGETS
 
 SCENARIOS = (
@@ -40,7 +41,6 @@ SCENARIOS = (
     "verify",
     "cold_start",
 )
-ROOT = Path(__file__).parents[1]
 SDKS = ("azure-storage-blob", "azure-cosmos", "azure-servicebus")
 
 

@@ -11,7 +11,6 @@ import asyncio
 import os
 import resource
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -23,8 +22,9 @@ from statistics import median
 from azure.storage.blob.aio import BlobServiceClient
 
 from bench.measure import ROOT, BenchError, Cost, contestant, results, say
-from bench.result import Result, hand_over
-from bench.servers import ending, servers
+from bench.result import Result
+from bench.scenario import main
+from bench.servers import servers
 
 CATEGORY = "camera-snapshots"
 AZ = ROOT / ".venv-peers" / "bin" / "az"
@@ -170,5 +170,4 @@ def run(*, quick: bool) -> list[Result]:
 
 
 if __name__ == "__main__":
-    ending()
-    hand_over(run(quick="--quick" in sys.argv))
+    main(run)

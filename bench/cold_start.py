@@ -12,18 +12,17 @@ the app does without.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from bench.result import Result, hand_over
+from bench.measure import ROOT
+from bench.result import Result
+from bench.scenario import main
 
-ROOT = Path(__file__).parents[1]
 ROLES = ("pipeline", "ledger", "all")
 REPETITIONS = 7
 AZURE = (
@@ -58,7 +57,7 @@ def _seconds(modules: Sequence[str], environment: Mapping[str, str]) -> float:
     return float(_python(_TIMED.format(names=", ".join(modules)), environment))
 
 
-def run(quick: bool) -> list[Result]:  # noqa: FBT001 - the form of every scenario
+def run(*, quick: bool) -> list[Result]:
     """Measure; a few seconds where `quick`."""
     roles, repetitions = (ROLES[1:2], 1) if quick else (ROLES, REPETITIONS)
     samples: dict[str, list[float]] = {}
@@ -79,12 +78,5 @@ def run(quick: bool) -> list[Result]:  # noqa: FBT001 - the form of every scenar
     return [Result(name=name, unit="ms of CPU", samples=tuple(each)) for name, each in samples.items()]
 
 
-def main() -> None:
-    """Measure and hand over."""
-    options = argparse.ArgumentParser(prog="bench.cold_start", description=__doc__.partition("\n")[0])
-    options.add_argument("--quick", action="store_true", help="one role, once")
-    hand_over(run(options.parse_args().quick))
-
-
 if __name__ == "__main__":
-    main()
+    main(run)

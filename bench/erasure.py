@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,8 +23,8 @@ from azure.cosmos.aio import CosmosClient
 
 from bench.measure import ROOT, BenchError, Cost, contestant, say
 from bench.on_stub import CATEGORY, asked, prepare, stubbed
-from bench.result import Result, hand_over
-from bench.servers import ending
+from bench.result import Result
+from bench.scenario import main
 from bench.stub_process import StubProcess, stub
 from local.processes import free_port
 from local.servers import Ports, cosmos, running, settings
@@ -135,5 +134,4 @@ def _results(size: Size, costs: Mapping[str, list[Cost]]) -> list[Result]:
 
 
 if __name__ == "__main__":
-    ending()
-    hand_over(run(quick="--quick" in sys.argv))
+    main(run)

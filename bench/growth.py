@@ -6,12 +6,10 @@ First 1,000 expired among 2,000, 20,000 and 200,000 stored: the requests and the
 
 from __future__ import annotations
 
-import sys
-
 from bench.measure import say
 from bench.on_stub import prepare, swept
-from bench.result import Result, hand_over
-from bench.servers import ending
+from bench.result import Result
+from bench.scenario import main
 from bench.stub_process import StubProcess, stub
 
 EXPIRED = 1_000
@@ -63,5 +61,4 @@ def _expired(server: StubProcess, expired: int, times: int) -> list[Result]:
 
 
 if __name__ == "__main__":
-    ending()
-    hand_over(run(quick="--quick" in sys.argv))
+    main(run)

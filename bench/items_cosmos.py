@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import tempfile
 import urllib.request
 from collections.abc import Mapping
@@ -22,8 +21,9 @@ from typing import Any
 from azure.cosmos.aio import ContainerProxy, CosmosClient
 
 from bench.measure import BenchError, Cost, contestant, results, say
-from bench.result import Result, hand_over
-from bench.servers import ending, servers
+from bench.result import Result
+from bench.scenario import main
+from bench.servers import servers
 from shared.model import utc_text
 
 HOMES = 4
@@ -184,5 +184,4 @@ def run(*, quick: bool) -> list[Result]:
 
 
 if __name__ == "__main__":
-    ending()
-    hand_over(run(quick="--quick" in sys.argv))
+    main(run)

@@ -10,10 +10,7 @@ Each repetition goes on with the log of the one before.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import signal
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -25,11 +22,13 @@ from azure.servicebus.aio import ServiceBusClient
 from azure.storage.blob.aio import BlobServiceClient
 
 from bench.journals import UNIT, journals, post
-from bench.result import Result, hand_over
+from bench.measure import BenchError
+from bench.result import Result
+from bench.scenario import main
+from bench.servers import own_containers
 from local.processes import Process
 from local.servers import Ports, azurite, runner, servicebus, settings, start_all
 from shared.clock import utc_now
-from shared.containers import OWN_CONTAINERS
 from shared.ledger.head import decode_head
 from shared.ledger.log import head_name
 from shared.messages import doorbell
@@ -43,10 +42,6 @@ _LOOK_SECONDS = 0.05
 _NOT_OF_THE_LEDGER = ("BLOB_DATA", "BLOB_BACKUP", "COSMOS_MAIN", "COSMOS_MAIN_DATABASE")
 
 
-class BenchError(Exception):
-    """The log did not get all events in time: no figure is made of it."""
-
-
 @contextmanager
 def ledger(root: Path) -> Iterator[dict[str, str]]:
     """The servers and the app in role ledger; its settings, which are those that it has on Azure."""
@@ -58,15 +53,9 @@ def ledger(root: Path) -> Iterator[dict[str, str]]:
         for process in (*stores, app):
             undo.callback(process.stop)
         start_all(stores)
-        asyncio.run(_prepare(values))
+        asyncio.run(own_containers(values))
         start_all((app,))
         yield values
-
-
-async def _prepare(values: dict[str, str]) -> None:
-    for own in OWN_CONTAINERS:
-        async with BlobServiceClient.from_connection_string(values[own.account]) as service:
-            await service.create_container(own.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +86,7 @@ class _Log:
         rings = asyncio.create_task(self._ring([each.intent for each in made]))
         while await self.has() != (size, False):
             if time.perf_counter() - began > LATEST:
-                message = f"after {LATEST:.0f} s the log has {await self.has()} of {size} entries"
-                raise BenchError(message)
+                raise BenchError(f"after {LATEST:.0f} s the log has {await self.has()} of {size} entries")
             await asyncio.sleep(_LOOK_SECONDS)
         seconds = time.perf_counter() - began
         await rings
@@ -131,7 +119,7 @@ async def _measure(values: dict[str, str], count: int, repetitions: int) -> list
         return rates
 
 
-def run(quick: bool) -> list[Result]:  # noqa: FBT001 - the form of every scenario
+def run(*, quick: bool) -> list[Result]:
     """Measure; some ten seconds where `quick`."""
     count, repetitions = (3, 1) if quick else (JOURNALS, REPETITIONS)
     with tempfile.TemporaryDirectory(prefix="retention-bench-") as scratch, ledger(Path(scratch)) as values:
@@ -139,14 +127,5 @@ def run(quick: bool) -> list[Result]:  # noqa: FBT001 - the form of every scenar
     return [Result(name="ledger-through/append", unit="events/s", samples=tuple(rates))]
 
 
-def main() -> None:
-    """Measure and hand over."""
-    options = argparse.ArgumentParser(prog="bench.ledger_through", description=__doc__.partition("\n")[0])
-    options.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
-    given = options.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the servers are stopped
-    hand_over(run(given.quick))
-
-
 if __name__ == "__main__":
-    main()
+    main(run)

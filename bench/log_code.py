@@ -16,14 +16,15 @@ process, and told apart:
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bench.journals import SettledJournal, journals, post
-from bench.result import Result, hand_over
+from bench.measure import BenchError
+from bench.result import Result
+from bench.scenario import main
 from shared.ledger.checkpoint import Signer
 from shared.ledger.head import Ledger
 from shared.ledger.log import (
@@ -40,10 +41,6 @@ from shared.stores.memory import MemoryObjects
 YEAR = "2026"
 STEPS = ("read", "commit", "finish", "seal", "publish")
 REPETITIONS = 5
-
-
-class BenchError(Exception):
-    """The log does not hold what was to be appended: no figure is made of it."""
 
 
 class _Deaf:
@@ -96,7 +93,7 @@ async def _through(made: list[SettledJournal]) -> dict[str, float]:
     return clock.spent
 
 
-def run(quick: bool) -> list[Result]:  # noqa: FBT001 - the form of every scenario
+def run(*, quick: bool) -> list[Result]:
     """Measure; a second or two where `quick`."""
     count, repetitions = (5, 1) if quick else (100, REPETITIONS)
     made = list(journals(count))
@@ -116,12 +113,5 @@ def run(quick: bool) -> list[Result]:  # noqa: FBT001 - the form of every scenar
     ]
 
 
-def main() -> None:
-    """Measure and hand over."""
-    options = argparse.ArgumentParser(prog="bench.log_code", description=__doc__.partition("\n")[0])
-    options.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
-    hand_over(run(options.parse_args().quick))
-
-
 if __name__ == "__main__":
-    main()
+    main(run)

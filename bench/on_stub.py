@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from azure.storage.blob.aio import BlobServiceClient
-
 from bench.measure import BenchError, Cost, contestant
+from bench.servers import own_containers
 from bench.stub_process import StubProcess
 from local.servers import Ports, settings
-from shared.containers import OWN_CONTAINERS
 
 CATEGORY = "camera-snapshots"
 NOT_ASKED = ("deletes in batches",)
@@ -31,14 +29,7 @@ def stubbed(server: StubProcess, **more: str) -> Mapping[str, str]:
 
 def prepare(server: StubProcess) -> None:
     """Make the product's own containers."""
-
-    async def make() -> None:
-        values = settings(Ports(blob=server.port))
-        for own in OWN_CONTAINERS:
-            async with BlobServiceClient.from_connection_string(values[own.account]) as service:
-                await service.create_container(own.name)
-
-    asyncio.run(make())
+    asyncio.run(own_containers(settings(Ports(blob=server.port))))
 
 
 def asked(server: StubProcess) -> int:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,9 +12,3 @@ class Result:
     name: str
     unit: str
     samples: tuple[float, ...]
-
-
-def hand_over(results: Iterable[Result]) -> None:
-    """Print the figures as one line of JSON, for the process that collects them."""
-    json.dump([asdict(result) for result in results], sys.stdout)
-    sys.stdout.write("\n")

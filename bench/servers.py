@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from azure.storage.blob.aio import BlobServiceClient
 
 from bench.delay_proxy import delayed
 from local.prepare import prepare
 from local.servers import Ports, Stack, settings
 from shared.config import Config
+from shared.containers import OWN_CONTAINERS
 
 LATENCY = 0.020
 """Seconds that are added to a round trip: half in each direction."""
@@ -36,6 +37,8 @@ def servers(root: Path) -> Iterator[tuple[Mapping[str, str], Mapping[str, str]]]
         yield stack.settings, settings(Ports(**far))
 
 
-def ending() -> None:
-    """Let SIGTERM end this process as Ctrl-C does: the servers it started are stopped."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+async def own_containers(values: Mapping[str, str]) -> None:
+    """Make the product's own containers on an account that has none, and nothing else."""
+    for own in OWN_CONTAINERS:
+        async with BlobServiceClient.from_connection_string(values[own.account]) as service:
+            await service.create_container(own.name)

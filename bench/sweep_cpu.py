@@ -11,7 +11,6 @@ CPU is this process's alone: the stub runs in another.
 
 import asyncio
 import statistics
-import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -23,8 +22,8 @@ from bench.measure import BenchError
 from bench.on_stub import CATEGORY, prepare, stubbed
 from bench.pipeline import AT_ONCE, Measured
 from bench.raw_blobs import ACCEPTED, BATCH, plain_boundary
-from bench.result import Result, hand_over
-from bench.servers import ending
+from bench.result import Result
+from bench.scenario import main
 from bench.stub_process import StubProcess, stub
 from shared.config import Config
 from shared.runs import Current
@@ -232,5 +231,4 @@ def _ratios(found: dict[str, list[Spent]]) -> list[Result]:
 
 
 if __name__ == "__main__":
-    ending()
-    hand_over(run(quick="--quick" in sys.argv))
+    main(run)

@@ -13,7 +13,6 @@ Leaves per second, by the CPU time of the process (`ours`, `bare`) and by the cl
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import hashlib
 import tempfile
@@ -22,7 +21,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.journals import UNIT, journals, post
-from bench.result import Result, hand_over
+from bench.measure import BenchError
+from bench.result import Result
+from bench.scenario import main
 from shared.ledger.checkpoint import Signer, Verifier, read_checkpoint
 from shared.ledger.head import Ledger
 from shared.ledger.log import append
@@ -35,10 +36,6 @@ from shared.stores.memory import MemoryObjects
 YEAR = "2026"
 LEAVES = 200_000
 REPETITIONS = 5
-
-
-class BenchError(Exception):
-    """The log did not verify, or the two contestants hashed another tree: no figure is made of it."""
 
 
 async def _made(leaves: int, folder: Path) -> Verifier:
@@ -97,7 +94,7 @@ def _ours(folder: Path, verifier: Verifier) -> Callable[[], bytes | None]:
     return check
 
 
-def run(quick: bool) -> list[Result]:  # noqa: FBT001 - the form of every scenario
+def run(*, quick: bool) -> list[Result]:
     """Measure; a second or two where `quick`."""
     leaves, repetitions = (3 * UNIT, 1) if quick else (LEAVES, REPETITIONS)
     samples: dict[str, list[float]] = {}
@@ -120,12 +117,5 @@ def run(quick: bool) -> list[Result]:  # noqa: FBT001 - the form of every scenar
     return [Result(name=name, unit=units[name], samples=tuple(each)) for name, each in samples.items()]
 
 
-def main() -> None:
-    """Measure and hand over."""
-    options = argparse.ArgumentParser(prog="bench.verify", description=__doc__.partition("\n")[0])
-    options.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
-    hand_over(run(options.parse_args().quick))
-
-
 if __name__ == "__main__":
-    main()
+    main(run)

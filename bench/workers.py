@@ -18,8 +18,8 @@ from typing import IO, Any
 from bench.measure import ROOT, BenchError, say
 from bench.on_stub import CATEGORY, asked, prepare, stubbed
 from bench.pipeline import Measured
-from bench.result import Result, hand_over
-from bench.servers import ending
+from bench.result import Result
+from bench.scenario import main
 from bench.stub_process import StubProcess, stub
 from shared.config import Config
 
@@ -127,5 +127,4 @@ if __name__ == "__main__":
     if "--worker" in sys.argv:
         asyncio.run(work(json.loads(sys.stdin.readline()), sys.stdout))
     else:
-        ending()
-        hand_over(run(quick="--quick" in sys.argv))
+        main(run)

@@ -112,10 +112,11 @@ def test_every_table_of_the_page_has_its_place() -> None:
     assert [name for name in report.TABLES if f"<!-- {name} -->" not in page] == []
 
 
-def test_every_scenario_is_run() -> None:
-    bench = Path(report.__file__).parent
-    measuring = {path.stem for path in bench.glob("*.py") if re.search(r"^def run\(", path.read_text(), re.MULTILINE)}
-    assert measuring == set(SCENARIOS)
+def test_every_scenario_is_run_and_stops_what_it_started_when_it_is_ended() -> None:
+    texts = {path.stem: path.read_text() for path in Path(report.__file__).parent.glob("*.py")}
+    measuring = {name for name, text in texts.items() if re.search(r"^def run\(", text, re.MULTILINE)}
+    by_the_main_of_all = {name for name, text in texts.items() if re.search(r"^ +main\(run\)$", text, re.MULTILINE)}
+    assert measuring == by_the_main_of_all == set(SCENARIOS)
 
 
 def test_every_target_names_a_figure_once_and_every_scenario_is_once() -> None:
