@@ -16,11 +16,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from statistics import median
 
 from azure.storage.blob.aio import BlobServiceClient
 
+from bench.contest import fastest, rotate
 from bench.measure import ROOT, BenchError, Cost, contestant, results, say
 from bench.result import Result
 from bench.scenario import main
@@ -121,26 +122,10 @@ class Contest:
             raise BenchError(f"{name} deleted {cost.deleted} of {number}")
         return cost
 
-    def choose(self, *, far: bool) -> float:
-        """Find the concurrency at which the raw SDK is fastest here."""
-        if len(self._size.concurrency) == 1:
-            return self._concurrency
-        tried = {n: self.once("raw", far=far, concurrency=n).seconds for n in self._size.concurrency}
-        self._concurrency = min(tried, key=lambda n: tried[n])
+    def choose(self, *, far: bool) -> int:
+        """Find the concurrency at which the raw SDK is fastest here: it is the raw SDK's from now on."""
+        self._concurrency = fastest(self._size.concurrency, lambda n: self.once("raw", far=far, concurrency=n))
         return self._concurrency
-
-    def rotate(self, contestants: list[str], times: int, *, far: bool) -> dict[str, list[Cost]]:
-        """Every contestant so many times, in an order that rotates."""
-        found: dict[str, list[Cost]] = {name: [] for name in contestants}
-        for number in range(times):
-            turn = number % len(contestants)
-            for name in contestants[turn:] + contestants[:turn]:
-                found[name].append(self.once(name, far=far))
-            rates = ", ".join(
-                f"{n} {median(c.deleted / c.seconds for c in costs):,.0f}/s" for n, costs in found.items()
-            )
-            say(f"{number + 1} of {times}{', 20 ms' if far else ''}: {rates}")
-        return found
 
 
 def run(*, quick: bool) -> list[Result]:
@@ -161,7 +146,7 @@ def run(*, quick: bool) -> list[Result]:
             found.append(Result(name=f"{prefix}/raw/concurrency", unit="batches at once", samples=(best,)))
             if far:
                 contestants = [each for each in contestants if each != "ours-planned"]
-            found += results(prefix, contest.rotate(contestants, times, far=far))
+            found += results(prefix, rotate(latency, contestants, times, partial(contest.once, far=far)))
         for name in ("ours", "raw", "loop"):
             cost = contest.once(name, count=True)
             each = cost.requests / cost.deleted

@@ -14,18 +14,20 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from azure.cosmos.aio import ContainerProxy, CosmosClient
 
-from bench.measure import BenchError, Cost, contestant, results, say
+from bench.contest import fastest, rotate
+from bench.measure import BenchError, Cost, contestant, results
 from bench.result import Result
 from bench.scenario import main
 from bench.servers import servers
 from shared.model import utc_text
 
+CONTESTANTS = ("ours", "ours-unlogged", "raw", "loop")
 HOMES = 4
 BATCH = 100
 A_WHILE = 120
@@ -140,26 +142,10 @@ class Contest:
             raise BenchError(f"{name} deleted {cost.deleted} of {number}")
         return cost
 
-    def choose(self, *, far: bool) -> float:
-        """Find the concurrency at which the raw SDK is fastest here."""
-        if len(self._size.concurrency) == 1:
-            return self._concurrency
-        tried = {n: self.once("raw", far=far, concurrency=n).seconds for n in self._size.concurrency}
-        self._concurrency = min(tried, key=lambda n: tried[n])
+    def choose(self, *, far: bool) -> int:
+        """Find the concurrency at which the raw SDK is fastest here: it is the raw SDK's from now on."""
+        self._concurrency = fastest(self._size.concurrency, lambda n: self.once("raw", far=far, concurrency=n))
         return self._concurrency
-
-    def rotate(self, contestants: list[str], times: int, *, far: bool) -> dict[str, list[Cost]]:
-        """Every contestant so many times, in an order that rotates."""
-        found: dict[str, list[Cost]] = {name: [] for name in contestants}
-        for number in range(times):
-            turn = number % len(contestants)
-            for name in contestants[turn:] + contestants[:turn]:
-                found[name].append(self.once(name, far=far))
-            rates = ", ".join(
-                f"{n} {median(c.deleted / c.seconds for c in costs):,.0f}/s" for n, costs in found.items()
-            )
-            say(f"{self._shape.name}, {number + 1} of {times}{', 20 ms' if far else ''}: {rates}")
-        return found
 
 
 def run(*, quick: bool) -> list[Result]:
@@ -174,7 +160,8 @@ def run(*, quick: bool) -> list[Result]:
                 prefix = f"items/{shape.name}/{latency}"
                 best = contest.choose(far=far)
                 found.append(Result(name=f"{prefix}/raw/concurrency", unit="calls at once", samples=(best,)))
-                found += results(prefix, contest.rotate(["ours", "ours-unlogged", "raw", "loop"], times, far=far))
+                once = partial(contest.once, far=far)
+                found += results(prefix, rotate(f"{shape.name}, {latency}", CONTESTANTS, times, once))
             for name in ("ours", "raw"):
                 cost = contest.once(name, count=True)
                 each = cost.requests / cost.deleted
