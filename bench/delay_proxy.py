@@ -28,7 +28,10 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, secon
     async def take() -> None:
         data = b"-"
         while data:
-            data = await reader.read(CHUNK)
+            try:
+                data = await reader.read(CHUNK)
+            except ConnectionError:  # it broke: for the other side that is its end
+                data = b""
             await waiting.put((clock() + seconds, data))
 
     taking = asyncio.create_task(take())

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -38,15 +39,20 @@ def echo() -> Iterator[int]:
 
 
 @contextmanager
+def before(port: int, tmp_path: Path, seconds: float) -> Iterator[int]:
+    proxy = delayed(tmp_path, port, seconds)
+    proxy.start()
+    try:
+        proxy.wait_ready()
+        yield proxy.program.port
+    finally:
+        proxy.stop()
+
+
+@contextmanager
 def far(tmp_path: Path, seconds: float) -> Iterator[int]:
-    with echo() as port:
-        proxy = delayed(tmp_path, port, seconds)
-        proxy.start()
-        try:
-            proxy.wait_ready()
-            yield proxy.program.port
-        finally:
-            proxy.stop()
+    with echo() as port, before(port, tmp_path, seconds) as proxied:
+        yield proxied
 
 
 def test_the_proxy_delays_each_way_and_changes_nothing(tmp_path: Path) -> None:
@@ -84,6 +90,20 @@ def test_the_end_of_a_connection_passes_the_proxy(tmp_path: Path) -> None:
         client.shutdown(socket.SHUT_WR)
         assert client.recv(100) == b"last"
         assert client.recv(100) == b""
+
+
+def test_a_connection_that_breaks_ends_behind_the_proxy_too(tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        before(listening.getsockname()[1], tmp_path, 0.01) as port,
+    ):
+        listening.accept()[0].close()  # the look whether it is ready
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            taken, _ = listening.accept()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing is a reset
+        with taken:
+            taken.settimeout(10)
+            assert taken.recv(100) == b""
 
 
 @pytest.mark.timeout(300)  # a dozen processes, one after the other, on a machine that tests besides
