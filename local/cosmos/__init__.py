@@ -32,8 +32,8 @@ Refused, although Azure answers
     and containers; every clause, function and operator that is not in the list; sorting by several properties, by
     arrays or objects, or under a custom indexing policy; ``!=`` and ``NOT`` where the result depends on comparing
     values of different types (the documentation says undefined, Microsoft's reference evaluator says false);
-    conditions with more than 50 expressions inside each other; numbers that a double does not hold exactly; text with
-    half a character (a lone surrogate); ``If-None-Match`` on writes.
+    conditions with more than 50 expressions inside each other; whole numbers beyond 2^53, numbers beyond the largest
+    double; text with half a character (a lone surrogate); ``If-None-Match`` on writes.
 
 Data survives ``kill -9`` of the process once acknowledged (SQLite, write-ahead log), not the loss of the machine.
 

@@ -115,8 +115,8 @@ def resolve(item: Json, keys: Sequence[str | int]) -> Value:
 def parse_json(text: bytes | str) -> Json:
     """Parse JSON from a client strictly.
 
-    :raises RefusedError: 400 when it is not JSON in UTF-8 or nested too deep; 501 for a number that a double does not
-        hold exactly and for half a character (a lone surrogate), which JSON can write and UTF-8 cannot.
+    :raises RefusedError: 400 when it is not JSON in UTF-8 or nested too deep; 501 for a whole number beyond
+        2^53, a number beyond the largest double, and half a character (a lone surrogate): JSON can write it, UTF-8 not.
     """
     try:
         decoded = text if isinstance(text, str) else text.decode()

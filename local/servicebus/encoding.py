@@ -41,8 +41,6 @@ def _wide(value: object) -> tuple[int, bytes]:
         return 0x98, value.bytes
     if isinstance(value, Opaque):
         return value.code, value.data
-    if value is None:
-        return 0x40, b""
     if isinstance(value, bytes | str):
         code = {bytes: 0xB0, str: 0xB1, Symbol: 0xB3}[type(value)]
         data = value if isinstance(value, bytes) else value.encode()
