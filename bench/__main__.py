@@ -20,10 +20,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from statistics import median
 
 from bench import report
-from bench.figures import RESULTS, Figures, Ran, decode, encode, number, spread
+from bench.figures import RESULTS, Figures, Ran, decode, encode, middle, number, spread
 from bench.measure import ROOT
 from bench.result import Result
 from bench.scenario import ending
@@ -91,18 +90,17 @@ def measure(name: str, *, quick: bool) -> Ran | None:
 def table(figures: Figures) -> str:
     """Every figure, then every target."""
     rows = [("figure", "median", "spread", "unit")]
-    rows += [(each.name, number(median(each.samples)), spread(each.samples), each.unit) for each in figures.each()]
+    rows += [(each.name, middle(each.samples), spread(each.samples), each.unit) for each in figures.each()]
     lines = _columns(rows)
     judged = [("target", "measured", "spread", "bound", "")]
     for target in TARGETS:
         verdict = figures.verdict(target)
         bound = f"{'>=' if target.least else '<='} {number(target.bound)}"
-        value, samples = verdict.value, verdict.samples
         judged.append(
             (
                 target.text.replace("`", ""),
-                "" if value is None else number(value),
-                spread(samples) if samples else "",
+                middle(verdict.samples),
+                spread(verdict.samples),
                 bound,
                 verdict.word,
             )

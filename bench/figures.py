@@ -7,7 +7,7 @@ by sample where both have as many, each from the same repetition; else of the me
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -131,9 +131,14 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def spread(samples: tuple[float, ...]) -> str:
+def middle(samples: Sequence[float] | None) -> str:
+    """The median, where anything was measured."""
+    return number(median(samples)) if samples else ""
+
+
+def spread(samples: Sequence[float] | None) -> str:
     """The least and the greatest, where there are several."""
-    return f"{number(min(samples))} to {number(max(samples))}" if len(samples) > 1 else ""
+    return f"{number(min(samples))} to {number(max(samples))}" if samples and len(samples) > 1 else ""
 
 
 def _short(value: float) -> float:

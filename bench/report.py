@@ -7,12 +7,11 @@ was measured and how, and has no figure of a run. A test holds both files to the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from statistics import median
 
 from bench.chart import draw
-from bench.figures import RESULTS, Figures, decode, number, spread
+from bench.figures import RESULTS, Figures, decode, middle, number, spread
 from bench.result import Result
 from bench.targets import TARGETS
 
@@ -51,12 +50,11 @@ def targets(figures: Figures) -> str:
     rows = []
     for target in TARGETS:
         verdict = figures.verdict(target)
-        value, samples = verdict.value, verdict.samples
         rows.append(
             [
                 target.text,
-                "" if value is None else number(value),
-                spread(samples) if samples else "",
+                middle(verdict.samples),
+                spread(verdict.samples),
                 f"{'≥' if target.least else '≤'} {number(target.bound)}",
                 f"**{verdict.word}**" if verdict.met is False else verdict.word,
             ]
@@ -76,9 +74,9 @@ def contest(figures: Figures, prefix: str, requests: str) -> str:
         cells = [figures.samples(f"{prefix}/{name}/{what}") for what in ("cpu", "memory")]
         asked = figures.samples(f"{requests}/{name}/requests")
         if best := figures.samples(f"{prefix}/{name}/concurrency"):
-            text = f"{text}, {_median(best)} calls at once"  # noqa: PLW2901 - the same text, with more said
+            text = f"{text}, {middle(best)} calls at once"  # noqa: PLW2901 - the same text, with more said
         rows.append(
-            [text, number(median(rates)), spread(rates), *map(_median, cells), _median(asked)],
+            [text, middle(rates), spread(rates), *map(middle, cells), middle(asked)],
         )
     return _table(["", "Records/s", "Spread", "Client CPU, ms a record", "Peak memory, MB", "Requests a record"], rows)
 
@@ -86,7 +84,7 @@ def contest(figures: Figures, prefix: str, requests: str) -> str:
 def plain(figures: Figures, *prefixes: str) -> str:
     """Every figure of these prefixes."""
     rows = [
-        [f"`{each.name}`", number(median(each.samples)), spread(each.samples), each.unit]
+        [f"`{each.name}`", middle(each.samples), spread(each.samples), each.unit]
         for each in figures.each()
         if each.name.startswith(prefixes)
     ]
@@ -102,13 +100,12 @@ def grid(figures: Figures, prefix: str) -> str:
             found.setdefault(who, {})[what] = each
     columns = {what: each.unit for one in found.values() for what, each in one.items()}
     rows = [
-        [who, *(_median(one[what].samples if what in one else None) for what in columns)] for who, one in found.items()
+        [who, *(middle(one[what].samples if what in one else None) for what in columns)] for who, one in found.items()
     ]
     heads = ["", *(f"{what}, {unit}" for what, unit in columns.items())]
     single = [each for each in figures.each() if each.name.startswith(f"{prefix}/") and each.name.count("/") == 1]
     lines = [
-        [each.name.removeprefix(f"{prefix}/"), number(median(each.samples)), spread(each.samples), each.unit]
-        for each in single
+        [each.name.removeprefix(f"{prefix}/"), middle(each.samples), spread(each.samples), each.unit] for each in single
     ]
     return f"{_table(heads, rows)}\n\n{_table(['Figure', 'Median', 'Spread', 'Unit'], lines)}"
 
@@ -145,10 +142,6 @@ def outputs() -> dict[Path, str]:
     """Both files, as they must be now."""
     figures = decode(RESULTS.read_text(encoding="utf-8"))
     return {PAGE: with_tables(PAGE.read_text(encoding="utf-8"), figures), PICTURE: draw(figures)}
-
-
-def _median(samples: Sequence[float] | None) -> str:
-    return number(median(samples)) if samples else ""
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

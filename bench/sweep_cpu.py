@@ -26,7 +26,6 @@ from bench.result import Result
 from bench.scenario import main
 from bench.stub_process import StubProcess, stub
 from shared.config import Config
-from shared.runs import Current
 from shared.stores.blob import retry_policy
 from shared.stores.concurrency import bounded
 from shared.stores.interface import RecordStore, Slice
@@ -83,8 +82,7 @@ async def sweep(server: StubProcess, expired: int, *, at_once: int = 1) -> tuple
 
 async def _found(product: Product) -> int:
     held = await product.runs.current(CATEGORY)
-    current: Current | None = held.value if held else None
-    return current.found if current else 0
+    return held.value.found if held else 0
 
 
 async def list_only(server: StubProcess, *, delete: bool) -> Spent:
