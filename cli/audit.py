@@ -25,7 +25,7 @@ from shared.ledger.source import CHECKPOINT
 from shared.ledger.verify import Report, verify
 from shared.model import parse_utc
 
-app = typer.Typer(help="Check the audit log, copy it, list its events.", no_args_is_help=True)
+app = typer.Typer(help="Check the audit log, copy it, list its events, prove a receipt.", no_args_is_help=True)
 
 
 @app.command(name="verify")

@@ -37,7 +37,6 @@ def receipt(
     cannot be read, 3 a store did not answer.
     """
     held = _read(file)
-
     keys = list[str]()
 
     async def check(log: Log) -> Proof:
