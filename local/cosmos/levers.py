@@ -24,7 +24,7 @@ from local.cosmos.clock import Clock
 from local.cosmos.errors import bad_request, not_found
 
 PREFIX = "_local"
-_YEARS = 50 * 365 * 86_400  # seconds that the clock can be moved, either way
+_FURTHEST = 50 * 365 * 86_400  # seconds that the clock can be moved, either way: 50 years
 
 
 class Fault(BaseModel):
@@ -57,7 +57,7 @@ class Fault(BaseModel):
 class _ClockOrder(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    offset_seconds: float = Field(ge=-_YEARS, le=_YEARS, allow_inf_nan=False)
+    offset_seconds: float = Field(ge=-_FURTHEST, le=_FURTHEST, allow_inf_nan=False)
 
 
 @dataclass(kw_only=True)
