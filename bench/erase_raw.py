@@ -24,7 +24,7 @@ async def raw(job: Mapping[str, Any], meter: Meter) -> int:
         CosmosClient.from_connection_string(values["COSMOS_MAIN"], enable_endpoint_discovery=False) as client,
     ):
         container = service.get_container_client(job["container"])
-        database = client.get_database_client(job["database"])
+        database = client.get_database_client(values["COSMOS_MAIN_DATABASE"])
         await container.get_container_properties()
         with meter.running():
             days = await asyncio.gather(*(_below(container, day) for day in await _below(container, "")))

@@ -95,7 +95,7 @@ def once(server: StubProcess, values: Mapping[str, str], name: str, size: Size) 
     server.forget()
     module = "bench.erase_ours" if name == "ours" else "bench.erase_raw"
     job = {"name": name, "settings": dict(values), "count": False, "request": str(uuid4())}
-    job |= {"person": PERSON, "home": HOME, "container": CATEGORY, "keys": KEYS, "database": "smarthome"}
+    job |= {"person": PERSON, "home": HOME, "container": CATEGORY, "keys": KEYS}
     cost = contestant(module, job)
     items = sum(map(len, household().values()))
     if cost.deleted != size.pictures + items:

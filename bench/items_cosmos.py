@@ -132,7 +132,7 @@ class Contest:
         asyncio.run(seed(self._near, shape, number))
         job = {"name": name, "settings": dict(self._far if far else self._near), "count": count}
         job |= {"category": shape.category, "container": shape.container, "query": shape.query}
-        job |= {"database": self._near["COSMOS_MAIN_DATABASE"], "concurrency": concurrency or self._concurrency}
+        job["concurrency"] = concurrency or self._concurrency
         set_clock(self._near, A_WHILE)
         try:
             cost = contestant("bench.ours" if name.startswith("ours") else "bench.raw_items", job)

@@ -23,8 +23,9 @@ BATCH = 100
 async def loop(job: Mapping[str, Any], meter: Meter) -> int:
     """Query, and delete each."""
     deleted = 0
-    with SyncClient.from_connection_string(job["settings"]["COSMOS_MAIN"], enable_endpoint_discovery=False) as client:
-        container = client.get_database_client(job["database"]).get_container_client(job["container"])
+    values = job["settings"]
+    with SyncClient.from_connection_string(values["COSMOS_MAIN"], enable_endpoint_discovery=False) as client:
+        container = client.get_database_client(values["COSMOS_MAIN_DATABASE"]).get_container_client(job["container"])
         container.read()
         with meter.running():
             for item in container.query_items(job["query"], enable_cross_partition_query=True):
@@ -35,11 +36,9 @@ async def loop(job: Mapping[str, Any], meter: Meter) -> int:
 
 async def raw(job: Mapping[str, Any], meter: Meter) -> int:
     """Batches, as many at once as the job says."""
-    where, logged = job["settings"]["COSMOS_MAIN"], bool(job["count"])
-    async with CosmosClient.from_connection_string(
-        where, enable_endpoint_discovery=False, enable_diagnostics_logging=logged
-    ) as client:
-        container = client.get_database_client(job["database"]).get_container_client(job["container"])
+    values = job["settings"]
+    async with CosmosClient.from_connection_string(values["COSMOS_MAIN"], enable_endpoint_discovery=False) as client:
+        container = client.get_database_client(values["COSMOS_MAIN_DATABASE"]).get_container_client(job["container"])
         await container.read()
         gate, deleted = asyncio.Semaphore(job["concurrency"]), 0
         waiting: list[asyncio.Task[None]] = []

@@ -6,7 +6,6 @@ code points. https://learn.microsoft.com/rest/api/storageservices/list-blobs and
 
 import base64
 import re
-import time
 import uuid
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping
@@ -257,7 +256,7 @@ def pictures(
 
 def fill(container: Container, *, expired: int, kept: int, homes: int = 50, an_hour: int = 10) -> None:
     """Fill a container anew: `expired` pictures older than eight days, and `kept` ones of the last hours."""
-    now = datetime.fromtimestamp(time.time(), UTC)
+    now = datetime.now(UTC)
     old = pictures(expired, until=now - timedelta(days=8), homes=homes, an_hour=an_hour)
     new = pictures(kept, until=now, homes=homes, an_hour=an_hour)
     container.blobs = {name: blob for each in (old, new) for name, blob in each}
