@@ -22,9 +22,9 @@ MAX_EXACT_INTEGER = 2**53
 MAX_NESTING = 128
 """Arrays and objects inside each other in an item: https://learn.microsoft.com/azure/cosmos-db/concepts-limits"""
 _WRAPPING = 8  # what a batch, a patch or a query puts around an item or a value
-_DIGITS = 17
+_DIGITS = 17  # of the largest whole number that is exact, and its sign: no more is read
 _MAY_BE_HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_HALF = re.compile(r"[\ud800-\udfff]")
 _SIGN = 1 << 63
 
 
@@ -125,7 +125,7 @@ def parse_json(text: bytes | str) -> Json:
         raise bad_request("the body is not valid JSON") from error
     if decoded.count("[") + decoded.count("{") > MAX_NESTING and nesting(parsed) > MAX_NESTING + _WRAPPING:
         raise bad_request("the body is nested too deep")
-    if _MAY_BE_HALF.search(decoded) and has_surrogate(json.dumps(parsed, ensure_ascii=False)):
+    if _MAY_BE_HALF.search(decoded) and _HALF.search(json.dumps(parsed, ensure_ascii=False)):
         what = "text with half a character (a lone surrogate)"
         raise NotModelledError(what)
     return parsed
@@ -143,11 +143,6 @@ def nesting(value: Json) -> int:
         depth += 1
         level = [below for entry in level for below in (entry.values() if isinstance(entry, dict) else entry)]
     return depth
-
-
-def has_surrogate(text: str) -> bool:
-    """Whether there is half a character in it: it cannot be written as UTF-8."""
-    return _SURROGATE.search(text) is not None
 
 
 def to_json(value: Json) -> str:
@@ -173,8 +168,7 @@ def _double(text: str) -> float:
 
 
 def _integer(text: str) -> int:
-    number = 0 if len(text) > _DIGITS else int(text)
-    if len(text) > _DIGITS or abs(number) > MAX_EXACT_INTEGER:
+    if len(text) > _DIGITS or abs(number := int(text)) > MAX_EXACT_INTEGER:
         what = "an integer beyond 2^53"
         raise NotModelledError(what)
     return number
