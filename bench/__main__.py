@@ -125,7 +125,7 @@ def main() -> int:
     ending()
     options = argparse.ArgumentParser(prog="bench", description="Measure what the pipeline costs.")
     options.add_argument("names", nargs="*", choices=[*SCENARIOS, []], help="which scenarios; without one: all")
-    options.add_argument("--quick", action="store_true", help="a little of everything, in a minute or two")
+    options.add_argument("--quick", action="store_true", help="a little of everything, in a few minutes")
     options.add_argument("--strict", action="store_true", help="exit with 1 where a target is missed")
     options.add_argument("--out", type=Path, help="where the results go, in place of bench/results.json")
     given = options.parse_args()
