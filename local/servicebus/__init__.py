@@ -35,8 +35,8 @@ Different from Azure, on purpose
 - Nobody is kept out: every shared access signature is good. It listens on the loopback interface.
 - A receiver's unsettled messages come back at once when its link or connection is gone, counted as a failed delivery;
   Azure keeps them locked until the lock ends, and counts then. So a restarted local app need not wait five minutes.
-- Without ``DefaultMessageTimeToLive`` messages never expire; entities are never idle, full, throttled or disabled, links
-  never idle.
+- Without ``DefaultMessageTimeToLive`` messages never expire; entities are never idle, full, throttled or disabled; no
+  link is ever idle.
 
 From the documentation, not compared with the live service: a deferred message that is abandoned stays deferred;
 deferring does not count as a failure; a dead-lettered message keeps its sequence number and delivery count; closing a

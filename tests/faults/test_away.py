@@ -22,7 +22,7 @@ from shared.requests.documents import State
 from shared.wiring import Product
 
 AWAY = effort(3, 60)
-PATIENCE = effort(90, 900)  # what a broker hands to a connection that is gone waits for its lock: five minutes, twice
+PATIENCE = effort(90, 600)  # what a broker handed to a connection that is gone comes back after four minutes of silence
 SERVICES = ("blob", "cosmos", "bus")
 CASES = [
     *(((each,), how) for each in SERVICES for how in ("cut", "forgotten") if LONG),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -9,9 +10,10 @@ from uuid import UUID
 import pytest
 from bus_at_hand import Client, attach, bus_at_hand, credit, sections, transfer
 
+from local.servicebus import connection
 from local.servicebus.decoding import decode
 from local.servicebus.encoding import encode
-from local.servicebus.frames import AMQP_HEADER, FrameReader, Incoming, frame
+from local.servicebus.frames import AMQP_HEADER, EMPTY_FRAME, FrameReader, Incoming, frame
 from local.servicebus.performatives import (
     ACCEPTED,
     REJECTED,
@@ -130,6 +132,34 @@ async def test_idle_time_that_cannot_be_kept_closes_the_connection_with_the_reas
         assert isinstance(answers[-1], Close)
         assert answers[-1].error is not None
         assert client.wire.closed
+
+
+async def test_client_that_says_nothing_is_hung_up_on_and_what_it_held_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_FORCED_SECONDS", 0.5)
+    async with bus_at_hand(tmp_path) as bus:
+        silent, speaking = bus.client(), bus.client()
+        await silent.begin()
+        await speaking.begin()
+        assert await speaking.send(sections((0x75, b"x"))) == ("disposition", ACCEPTED)
+        delivered = await silent.say(attach(1, "plain", role=True), credit(1, 1))
+        assert "Transfer" in {type(each).__name__ for each in delivered}
+        await speaking.say(attach(1, "plain", role=True), credit(1, 1))
+        got = list[str]()
+        for _ in range(20):
+            await asyncio.sleep(0.1)
+            await speaking.give(EMPTY_FRAME)
+            got += [type(each).__name__ for each in speaking.heard()]
+        told = silent.heard()
+        assert isinstance(told[-1], Close)
+        assert told[-1].error is not None
+        assert silent.wire.closed
+        assert not speaking.wire.closed
+        silent.connection.connection_lost(None)  # as the transport says then
+        await asyncio.sleep(0.1)
+        got += [type(each).__name__ for each in speaking.heard()]
+        assert "Transfer" in got
 
 
 async def test_client_that_does_not_read_is_not_listened_to_until_it_does(client: Client) -> None:
