@@ -37,7 +37,7 @@ def asked(server: StubProcess) -> int:
     counts = server.counts()
     if strange := [kind for kind in counts if "NotModelled" in kind or "NotImplemented" in kind]:
         raise BenchError(f"the stub does not model what was asked: {strange}")
-    return sum(number for kind, number in counts.items() if kind not in NOT_ASKED and not kind.startswith("refused"))
+    return sum(number for kind, number in counts.items() if kind not in NOT_ASKED)
 
 
 def swept(server: StubProcess, expired: int, kept: int, **shape: int) -> tuple[Cost, int]:

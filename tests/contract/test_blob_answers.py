@@ -16,6 +16,7 @@ from azure.core.pipeline.policies import AsyncHTTPPolicy
 from azure.storage.blob.aio import BlobServiceClient, ContainerClient
 from record_stores import BlobShelf, blob_category, versions_shelf
 
+from bench.raw_blobs import plain_boundary
 from local import servers
 from local.azure.account import Settings
 from shared.errors import TransientError
@@ -164,15 +165,6 @@ async def test_every_sub_answer_is_read_as_the_sdk_reads_it(azurite_blobs: BlobS
         (s, {k: v for k, v in h.items() if k not in varies}) for s, h in sdks
     ]
     assert [status for status, _ in ours] == [202, 412, 412, 412]
-
-
-def plain_boundary(request: Any) -> None:
-    """Azurite refuses a boundary with `=` that is not quoted, as the SDK's is."""
-    http = request.http_request
-    old = http.headers["Content-Type"].partition("boundary=")[2]
-    http.headers["Content-Type"] = "multipart/mixed; boundary=plain"
-    http.data = http.data.replace(old.encode(), b"plain")
-    http.headers["Content-Length"] = str(len(http.data))
 
 
 async def compare_listings(client: ContainerClient, **options: Any) -> list[str]:

@@ -14,6 +14,7 @@ from victims import Site
 
 from shared import audit
 from shared.keys import name_of
+from shared.ledger.log import logs
 from shared.ledger.reader import Live, entries
 from shared.ledger.verify import verify
 from shared.model import Scope
@@ -48,7 +49,7 @@ async def check(site: Site, company: Company) -> Found:
     """Check everything. Raises AssertionError that names what is wrong."""
     product = company.product
     leaves: list[dict[str, Any]] = []
-    for year in sorted({each.name[:4] async for each in product.ledger.state.list() if each.name.endswith("/head")}):
+    for year in await logs(product.ledger):
         live = Live(ledger=product.ledger, year=year)
         report = await verify(live, product.signer(year).verifier)
         assert report.sound, report.findings[:5]
@@ -63,7 +64,7 @@ async def check(site: Site, company: Company) -> Found:
     requests, dismissed = await _requests(company, leaves)
     assert not [each async for each in product.own("journals").list()], "a journal is left"
     assert not [each async for each in product.own("ledger-journals").list()], "a journal of the ledger is left"
-    await _status(site, product)
+    await _status(product)
     return Found(
         records=len(company.things),
         gone=gone,
@@ -262,7 +263,7 @@ async def _published(site: Site, year: str) -> set[tuple[int, str]]:
     return found
 
 
-async def _status(site: Site, product: Product) -> None:
+async def _status(product: Product) -> None:
     dead = dict(zip(QUEUES, await asyncio.gather(*map(product.dead_letters_of, QUEUES)), strict=True))
     assert dead == dict.fromkeys(QUEUES, 0), dead
     found = await product.gathering.gather(dead=dead)
