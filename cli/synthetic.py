@@ -93,7 +93,7 @@ def _owned(category: Category, store: CosmosStore, kind: ScopeKind, scope_id: st
 def _due(people: Category, when: datetime) -> dict[str, str]:
     """The property by which the policy erases the person from `when` on, or a few days later; {} where it has none."""
     for rule in people.rules:
-        if rule.action == "erase-subject" and isinstance(rule.start, Field) and rule.where is None:
+        if rule.action == "erase-subject" and isinstance(rule.start, Field):
             return {rule.start.field: utc_text(rule.period.latest_start(when).replace(microsecond=0))}
     return {}
 

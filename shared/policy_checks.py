@@ -21,6 +21,7 @@ from shared.policy_terms import (
     BlobStore,
     CosmosStore,
     Empty,
+    Field,
     Follows,
     Member,
     Name,
@@ -140,9 +141,21 @@ def _rule(category: Category, rule: Rule, place: Place) -> Iterator[Remark]:
         yield Remark(place=(*place, "start", "field"), text=text)
     if rule.where is not None and not isinstance(store, CosmosStore):
         yield Remark(place=(*place, "where"), text="only items have properties; remove it, or write kind: cosmos")
-    if rule.action == "erase-subject" and category.belongs_to not in _SUBJECTS:
+    if rule.action == "erase-subject":
+        yield from _erasing(category, rule, place)
+
+
+def _erasing(category: Category, rule: Rule, place: Place) -> Iterator[Remark]:
+    """An order to erase may wait: the work asks whether its rule still holds (`by_policy.still_due`)."""
+    if category.belongs_to not in _SUBJECTS:
         text = f"there is no subject to erase; write belongs_to: {one_of(_SUBJECTS)} in the category"
         yield Remark(place=(*place, "action"), text=text)
+    if not isinstance(rule.start, Field | Empty):
+        text = "an erasure that waited looks at the record again, for what it says itself; write from: field or empty"
+        yield Remark(place=(*place, "start", "from"), text=text)
+    if rule.where is not None:
+        text = "an erasure that waited looks again at the start alone; remove it"
+        yield Remark(place=(*place, "where"), text=text)
 
 
 def _slow(category: Category, place: Place) -> Iterator[Remark]:

@@ -13,7 +13,7 @@ from shared import messages
 from shared.keys import ScopeKeys
 from shared.model import Scope, ScopeKind, parse_utc
 from shared.policy import Policy
-from shared.policy_terms import Empty, Field, Rule
+from shared.policy_terms import Field, Rule
 from shared.requests.documents import RequestDocument
 from shared.stores.interface import Queue, RecordStore, record_store
 
@@ -55,18 +55,19 @@ async def still_due(document: RequestDocument, scope: Scope, policy: Policy, sto
     """Whether what an erasure by policy goes by is still so: it may have waited, and a user come back, or joined.
 
     By the clock of the record's store, as the sweep that asked for it: a worker's may be ahead, or behind.
-    True for a person's own request, and where the record is gone, or does not say: what is left goes too.
+    True for a person's own request, and where the record is gone, or does not say: what is left goes too. False where
+    the policy has the rule no more.
     """
+    if not is_by_policy(document):
+        return True
     rule_id = document.identity_verified_by.removeprefix(RULE)
     found = ((c, r) for c in policy.enforced() for r in c.rules if r.id == rule_id)
-    category, rule = next(found, (None, None)) if is_by_policy(document) else (None, None)
+    category, rule = next(found, (None, None))
     if category is None or rule is None:
-        return True
+        return False
     store = record_store(stores, category)
-    if isinstance(rule.start, Empty):
+    if not isinstance(rule.start, Field):  # `policy_checks` lets no other start erase: it is that nobody is there
         return await store.empty(category, scope)
-    if not isinstance(rule.start, Field):
-        return True
     texts = await store.values(category, scope, rule.start.field)
     starts = []
     for text in texts:

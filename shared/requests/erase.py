@@ -37,7 +37,7 @@ from shared.requests.work import ROUNDS, Attempt, OutOfTimeError, PausedError, T
 from shared.stores.interface import Queue
 
 log = logging.getLogger("retention.requests")
-NOT_DUE = "the policy asks for it no more: the record has changed since its period was over"
+NOT_DUE = "the policy asks for it no more: the record has changed, or the policy has"
 NAMED = 20  # records that had to stay are named in the document up to this number
 RESTORED_HOME = "a home that was erased has users in the restored data: decide about each of them"
 SHARED_ADDRESS = "another user has the same e-mail address: decide whose the records are that only name the address"

@@ -57,10 +57,12 @@ class CosmosRecords:
         """The service's clock, from its Date header."""
         seen: list[str] = []
         try:
-            await self._container(category).read(response_hook=lambda headers, _: seen.append(headers["Date"]))
+            await self._container(category).read(response_hook=lambda headers, _: seen.append(headers.get("Date", "")))
+            return parsedate_to_datetime(seen[-1]).astimezone(UTC)
         except AzureError as error:
             raise translate(error) from None
-        return parsedate_to_datetime(seen[-1]).astimezone(UTC)
+        except ValueError:
+            raise TransientError("Cosmos DB: an answer does not say when it was given") from None
 
     async def divide(self, category: Category, rule: Rule, *, now: datetime, most: int) -> Division:
         """Parts are the feed ranges in which something may be due; `most` cannot divide a feed range further."""

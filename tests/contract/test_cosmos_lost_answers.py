@@ -13,6 +13,7 @@ from cosmos_faults import BATCHES
 from record_stores import DATABASE, PERSON, CosmosShelf, Governed, item_category, members
 
 from local import servers
+from shared.errors import TransientError
 from shared.stores.blob import seconds_to_wait
 from shared.stores.cosmos_records import CosmosRecords
 from shared.stores.cosmos_transport import PatientTransport
@@ -31,6 +32,7 @@ class Seen(PatientTransport):
         self.sessions: list[str | None] = []
         self.of_batch: Callable[[Any], Any] | None = None
         self.of_query: Callable[[Any], Any] | None = None
+        self.date: str | None = None
 
     async def send(self, request: Any, **config: Any) -> Any:
         names = {name.lower(): value for name, value in request.headers.items()}
@@ -40,6 +42,8 @@ class Seen(PatientTransport):
             self.sessions.append(names.get("x-ms-session-token"))
         if batch:
             answer.headers["x-ms-session-token"] = SESSION  # the local server has one replica, and gives none
+        if self.date is not None:
+            answer.headers["Date"] = self.date
         change = self.of_batch if batch else self.of_query if query else None
         if change is not None:
             answer._content = json.dumps(change(json.loads(answer.body()))).encode()
@@ -144,6 +148,13 @@ async def test_items_without_an_etag_have_no_answer(asked: Asked) -> None:
     assert await asked.store.delete(records) == ["changed", NoAnswer(), NoAnswer()]
     assert await asked.store.there(records[1:2]) == [NoAnswer()]
     assert await asked.store.delete(leaving, leaver=PERSON) == [NoAnswer()]
+
+
+@pytest.mark.parametrize("date", ["", "yesterday"])
+async def test_an_answer_that_does_not_say_when_it_was_given_tells_no_time(asked: Asked, date: str) -> None:
+    asked.transport.date = date
+    with pytest.raises(TransientError):
+        await asked.store.now(item_category(asked.shelf.container))
 
 
 @pytest.mark.parametrize("said", ["nan", "inf", "-inf", "-1", "soon", ""])

@@ -4,9 +4,10 @@ from uuid import uuid4
 
 import pytest
 from promises import assert_whole
-from world import LINES, World
+from world import LINES, World, person
 
 from shared import messages
+from shared.requests.by_policy import start_erasure
 from shared.requests.documents import RequestDocument, State
 from shared.requests.erase import NOT_DUE
 
@@ -48,6 +49,17 @@ async def test_a_user_who_comes_back_while_the_policys_request_waits_is_not_eras
     assert [each.state for each in await world.documents()] == [State.ACCEPTED]
     world.user("dora")  # back, and active
     await send(world, "resume", category="erasures", by=OFFICE)
+    document = await the_policys(world)
+    assert (document.state, document.reason) == (State.REJECTED, NOT_DUE)
+    assert "dora" in world.keys("users")
+    await assert_whole(world)
+
+
+async def test_what_a_rule_asked_for_that_the_policy_has_no_more_is_not_carried_out(world: World):
+    """A rule that was wrong is taken out, while its orders wait."""
+    world.user("dora", active_days_ago=800)
+    rule = world.policy.category("users").rules[-1].model_copy(update={"id": "users-of-yesterday"})
+    await start_erasure(person("dora"), rule, world.now, keys=world.gate.keys, queue=world.queues["requests"])
     document = await the_policys(world)
     assert (document.state, document.reason) == (State.REJECTED, NOT_DUE)
     assert "dora" in world.keys("users")
