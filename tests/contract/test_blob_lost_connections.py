@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from azure.storage.blob.aio import BlobServiceClient, ContainerClient
-from record_stores import connection
+from blob_stand_in import connection
 from wire import Wire, wire
 
 from local.azure.account import Account, Settings
