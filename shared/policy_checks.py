@@ -21,7 +21,6 @@ from shared.policy_terms import (
     BlobStore,
     CosmosStore,
     Empty,
-    Field,
     Follows,
     Member,
     Name,
@@ -150,11 +149,10 @@ def _erasing(category: Category, rule: Rule, place: Place) -> Iterator[Remark]:
     if category.belongs_to not in _SUBJECTS:
         text = f"there is no subject to erase; write belongs_to: {one_of(_SUBJECTS)} in the category"
         yield Remark(place=(*place, "action"), text=text)
-    if not isinstance(rule.start, Field | Empty):
-        text = "an erasure that waited looks at the record again, for what it says itself; write from: field or empty"
-        yield Remark(place=(*place, "start", "from"), text=text)
     if rule.where is not None:
-        text = "an erasure that waited looks again at the start alone; remove it"
+        text = (
+            "an erasure that waited could not tell a record that is gone from one that it is no more about; remove it"
+        )
         yield Remark(place=(*place, "where"), text=text)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from shared.model import ScopeKind
 from shared.policy import Category
-from shared.policy_terms import BlobStore, CosmosStore, FieldIs, Finder, Line, Member, NamePart, Store
+from shared.policy_terms import BlobStore, CosmosStore, FieldIs, Finder, Line, Member, NamePart, Partition, Store
 from shared.strict_yaml import Place, Remark
 
 _FINDERS: Mapping[str, tuple[str, ...]] = {
@@ -43,14 +43,19 @@ def mistakes(category: Category, place: Place) -> Iterator[Remark]:
         text = f"find.{named} says already whom the record names; remove one of them"
         yield Remark(place=(*place, "partition_names"), text=text)
     for kind, finder in category.find.items():
-        here = (*place, "find", str(kind))
-        fitting = _FINDERS[category.store.kind]
-        if finder.by not in fitting:
-            yield unfit(finder.by, category.store, fitting, (*here, "by"))
-        elif not _finds(kind, finder):
-            yield Remark(place=(*here, "by"), text=f'{_a(kind)} is not found by "{finder.by}"; {_REMEDIES[kind]}')
-        elif isinstance(category.store, BlobStore):
-            yield from _in_names(finder, category.store, here)
+        yield from _unfitting(category, kind, finder, (*place, "find", str(kind)))
+
+
+def _unfitting(category: Category, kind: ScopeKind, finder: Finder, here: Place) -> Iterator[Remark]:
+    fitting = _FINDERS[category.store.kind]
+    if finder.by not in fitting:
+        yield unfit(finder.by, category.store, fitting, (*here, "by"))
+    elif not _finds(kind, finder):
+        yield Remark(place=(*here, "by"), text=f'{_a(kind)} is not found by "{finder.by}"; {_REMEDIES[kind]}')
+    elif isinstance(category.store, BlobStore):
+        yield from _in_names(finder, category.store, here)
+    elif isinstance(finder, Member):
+        yield from _in_homes(category, here)
 
 
 def _finds(kind: ScopeKind, finder: Finder) -> bool:
@@ -73,6 +78,13 @@ def _in_names(finder: Finder, store: BlobStore, here: Place) -> Iterator[Remark]
         yield no_placeholder(finder.field, layout.fields, (*here, "field"))
     if isinstance(finder, Line) and len(layout.times) != 1:
         text = "the layout must tell one time, so that only the blobs of a visit's hours are read; add it to the names"
+        yield Remark(place=(*here, "by"), text=text)
+
+
+def _in_homes(category: Category, here: Place) -> Iterator[Remark]:
+    """What a list of members needs: a home is asked by its partition whether it is empty (`RecordStore.empty`)."""
+    if not isinstance(category.find.get(ScopeKind.HOME), Partition):
+        text = "whether a home has members left is asked of its partition; add find.home: {by: partition}"
         yield Remark(place=(*here, "by"), text=text)
 
 

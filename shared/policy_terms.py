@@ -162,7 +162,7 @@ class Rule(Terms):
     """One retention rule. `assumed` marks what the promise leaves open and the company must still confirm.
 
     `erase-subject` means that the sweep starts an erasure of the person or home, in place of deleting the record. Such
-    a rule starts from a field or from emptiness, and has no `where`.
+    a rule has no `where`.
     """
 
     id: Id

@@ -19,7 +19,7 @@ Modelled
 - Settling: complete, abandon, release, defer and receive by number, dead-letter with reason; the maximum delivery
   count; on the link and over ``$management``.
 - Connections: a client that says nothing for four minutes, not even with the empty frames that it is asked for, is hung
-  up on.
+  up on; so is one that takes nothing for so long, because it is not listened to meanwhile.
 - Sessions: by name and next available with its timeout, order, exclusive locks, renewal, state, conflict.
 
 Refused, with an AMQP error (or a message at the start) that names it

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
 from shared import messages
 from shared.keys import ScopeKeys
-from shared.model import Scope, ScopeKind, parse_utc
+from shared.model import Scope, ScopeKind
 from shared.policy import Policy
-from shared.policy_terms import Field, Rule
+from shared.policy_terms import Rule
 from shared.requests.documents import RequestDocument
 from shared.stores.interface import Queue, RecordStore, record_store
 
@@ -48,30 +47,26 @@ async def start_erasure(scope: Scope, rule: Rule, started: datetime, *, keys: Sc
 
 def is_by_policy(document: RequestDocument) -> bool:
     """Whether a sweep asked for it, which met the record: whoever it is about need not be looked for, nor asked."""
-    return document.requested_by == POLICY
+    return document.requested_by == POLICY and document.identity_verified_by.startswith(RULE)
 
 
 async def still_due(document: RequestDocument, scope: Scope, policy: Policy, stores: Mapping[str, RecordStore]) -> bool:
-    """Whether what an erasure by policy goes by is still so: it may have waited, and a user come back, or joined.
+    """Whether a sweep would ask for it now as well: it may have waited, and a user come back, or joined.
 
     By the clock of the record's store, as the sweep that asked for it: a worker's may be ahead, or behind.
-    True for a person's own request, and where the record is gone, or does not say: what is left goes too. False where
-    the policy has the rule no more.
+    True for a person's own request, and where there is no record any more: what is left goes too.
     """
     if not is_by_policy(document):
         return True
     rule_id = document.identity_verified_by.removeprefix(RULE)
-    found = ((c, r) for c in policy.enforced() for r in c.rules if r.id == rule_id)
+    found = ((c, r) for c in policy.enforced() for r in c.rules if r.id == rule_id and r.action == "erase-subject")
     category, rule = next(found, (None, None))
-    if category is None or rule is None:
+    if category is None or rule is None or category.belongs_to is not scope.kind:
         return False
     store = record_store(stores, category)
-    if not isinstance(rule.start, Field):  # `policy_checks` lets no other start erase: it is that nobody is there
-        return await store.empty(category, scope)
-    texts = await store.values(category, scope, rule.start.field)
-    starts = []
-    for text in texts:
-        with suppress(ValueError):
-            starts.append(parse_utc(text))
-    now = await store.now(category)
-    return not starts or any(rule.period.after(start) <= now for start in starts)
+    now, there = await store.now(category), False
+    async for page in store.of_scope(category, scope, size=100, rule=rule):
+        if any(record.due is not None and record.due <= now for record in page.records):
+            return True
+        there = there or bool(page.records)
+    return not there

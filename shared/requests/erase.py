@@ -20,6 +20,7 @@ from shared.deletion import UndecidedError, count
 from shared.errors import PermanentError, TransientError
 from shared.message_forms import Visit
 from shared.model import Blocked, Held, Outcome, Record, Retained, Scope, ScopeKind, utc_text
+from shared.policy import Category
 from shared.requests.by_policy import still_due
 from shared.requests.documents import OPEN, State
 from shared.requests.register import Register
@@ -38,9 +39,11 @@ from shared.stores.interface import Queue
 
 log = logging.getLogger("retention.requests")
 NOT_DUE = "the policy asks for it no more: the record has changed, or the policy has"
+TAKEN = {"erased", "erased_recoverable", "left"}  # the outcomes after which an erasure has begun, for certain
 NAMED = 20  # records that had to stay are named in the document up to this number
 RESTORED_HOME = "a home that was erased has users in the restored data: decide about each of them"
 SHARED_ADDRESS = "another user has the same e-mail address: decide whose the records are that only name the address"
+NO_HOMES = "no enforced category is shared by members: the policy has changed"
 UNDATED = "a law keeps records that do not say until when"
 
 
@@ -103,7 +106,11 @@ class _Erasure(Attempt):
         if self.document.also is None or self.document.shared_addresses:
             await self._find_others()
         await self._leave_homes()
-        lived_in = [home for home in self.document.homes or () if await self._erase_home(home) == "has users"]
+        shared, homes = shared_category(self.tools.policy), self.document.homes or ()
+        if shared is None and homes:
+            await self._finish(NO_HOMES)
+            return
+        lived_in = [home for home in homes if shared and await self._erase_home(shared, home) == "has users"]
         if lived_in and self.scope.kind is ScopeKind.HOME:
             # somebody joined since it was looked at: the register must not call it erased
             if await self._is_due():
@@ -125,7 +132,7 @@ class _Erasure(Attempt):
 
     async def _is_due(self) -> bool:
         """Whether to go on: with what has begun, with what somebody asked for, with what the policy asks for still."""
-        begun = any(unit.outcomes for unit in self.document.work)  # noted alone, it may never have reached the gate
+        begun = any(TAKEN & (unit.outcomes or {}).keys() for unit in self.document.work)
         return begun or await still_due(self.document, self.scope, self.tools.policy, self.tools.stores)
 
     # ------------------------------------------------------------ what is whose
@@ -197,16 +204,14 @@ class _Erasure(Attempt):
                 await self.through_gate(shared, records[start : start + self.tools.unit], self.scope)
         raise TransientError(f"homes are joined as fast as they are left: request {self.document.id}")
 
-    async def _erase_home(self, home_id: str) -> Literal["erased", "kept", "has users"]:
+    async def _erase_home(self, shared: Category, home_id: str) -> Literal["erased", "kept", "has users"]:
         """The home's own record first, on condition that it is still the empty one; then all that belongs to it.
 
         Its record gone is the moment after which nobody can join. A crash after it is resumed from the document,
         which lists the home; one that was never listed is found by the sweep of homes without users. A record that has
         to stay keeps the rest with it: somebody may join. A decision on its members stands in place of emptiness.
         """
-        shared, home = shared_category(self.tools.policy), Scope(kind=ScopeKind.HOME, id=home_id)
-        if shared is None:
-            raise PermanentError("no enforced category is shared by members: the policy has changed")
+        home = Scope(kind=ScopeKind.HOME, id=home_id)
         for _ in range(ROUNDS):
             records = await self.records(shared, home)
             if not records:

@@ -22,7 +22,7 @@ from shared.documents import Version
 from shared.errors import ExistsError, PermanentError, TransientError
 from shared.model import Scope, ScopeKind, utc_text
 from shared.policy import Category, Policy
-from shared.requests.by_policy import is_by_policy
+from shared.requests.by_policy import POLICY, is_by_policy
 from shared.requests.documents import OPEN, RequestDocument, Requests, State
 from shared.requests.scopes import HAS_USERS, finding, identifying, shared_category, spellings, subject_of, visit_of
 from shared.runs import ERASURES
@@ -70,6 +70,8 @@ class Intake:
                 held = await self.requests.load(request)
         if held is None:
             raise TransientError("the request's document is not there although its name is taken")
+        if held.value.closed_at is not None and message.requested_by == POLICY:
+            return  # a sweep's order, the same day again: what it asks for is done, or will be asked for tomorrow
         if held.value.digest != digest:  # also of a closed request, which has forgotten whom it was about
             raise messages.MessageError(USED)
         await self.go_on(held)
@@ -180,10 +182,12 @@ class Intake:
             scope = Scope(kind=ScopeKind.PERSON, id=subject.user_id)
             return (scope, "") if met or await self._is_known(scope) else (None, "no such user")
         scope = Scope(kind=ScopeKind.HOME, id=subject.home_id or "")
+        if met:
+            return scope, ""
         shared = shared_category(self.policy)
-        if shared is None or not (met or await self._exists(shared, scope)):
+        if shared is None or not await self._exists(shared, scope):
             return None, "no such home"
-        members_may_stay = met or document.type != "erase" or document.decision_on_members is not None
+        members_may_stay = document.type != "erase" or document.decision_on_members is not None
         if not members_may_stay and not await record_store(self.stores, shared).empty(shared, scope):
             return None, HAS_USERS
         return scope, ""

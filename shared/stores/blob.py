@@ -6,8 +6,7 @@ The SDK's own storage retry policy ignores Retry-After and gives up on 429 at on
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from functools import wraps
 from math import isfinite
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -27,7 +26,7 @@ from azure.storage.blob import LocationMode
 from azure.storage.blob.aio import ContainerClient
 
 from shared.errors import ChangedError, ExistsError, RefusedError, TransientError
-from shared.stores.blob_list import every
+from shared.stores.blob_list import every, http_time
 from shared.stores.blob_pipeline import send, url_of
 from shared.stores.interface import Entry, Stored
 
@@ -59,6 +58,10 @@ class _Retry(AsyncRetryPolicy[Any, Any]):
         response = await super().send(request)
         response.http_response.location_mode = LocationMode.PRIMARY
         return response
+
+    def get_retry_after(self, response: Any) -> float | None:
+        """The wait that an answer asks for; what it asks for in no such form is none, where azure-core raises."""
+        return seconds_to_wait(response.http_response.headers)
 
 
 def retry_policy() -> AsyncRetryPolicy[Any, Any]:
@@ -133,7 +136,11 @@ def translate(error: AzureError, where: str = "") -> Exception:
         return ExistsError(code)
     if isinstance(error, ResourceModifiedError):
         return ChangedError(code)
-    return TransientError(f"Blob storage{where and ' '}{where}: {code}", retry_after=asked_to_wait(error))
+    return TransientError(_failed(error, where), retry_after=asked_to_wait(error))
+
+
+def _failed(error: AzureError, where: str) -> str:
+    return f"Blob storage{where and ' '}{where}: {code_of(error)}"
 
 
 def quoted(etag: str) -> str:
@@ -145,12 +152,11 @@ async def service_clock(container: ContainerClient) -> datetime:
     """Ask a container for nothing but the time: the Date header of the service's answer. Raises TransientError."""
     try:
         answer = await send(container, HttpRequest("GET", url_of(container, restype="container")), expected=200)
-        try:
-            return parsedate_to_datetime(answer.headers.get("Date") or "").astimezone(UTC)
-        except ValueError as error:
-            raise DecodeError("an answer does not say when it was given", response=answer, error=error) from None
+        return http_time(answer.headers.get("Date"))
     except AzureError as error:
-        raise translate(error, _place(container)) from None
+        raise TransientError(_failed(error, _place(container)), retry_after=asked_to_wait(error)) from None
+    except ValueError:
+        raise TransientError(f"Blob storage {_place(container)}: an answer does not say when it was given") from None
 
 
 def _place(container: ContainerClient) -> str:
@@ -175,7 +181,7 @@ class BlobObjects:
             return None
         headers = answer.headers
         try:
-            etag, modified = headers.get("ETag"), parsedate_to_datetime(headers.get("Last-Modified") or "")
+            etag, modified = headers.get("ETag"), http_time(headers.get("Last-Modified"))
         except ValueError:
             etag = None
         if not etag:

@@ -130,14 +130,14 @@ def _blob(element: ET.Element) -> Listed:
     if about is None:
         raise ValueError("a blob has no properties")
     created, modified = about.findtext("Creation-Time"), about.findtext("Last-Modified")
-    creation_time = _time(created)
+    creation_time = http_time(created)
     metadata = element.find("Metadata")
     days = about.findtext("RemainingRetentionDays")
     return Listed(
         _name(element),
         about.findtext("Etag", ""),
         creation_time,
-        creation_time if modified == created else _time(modified),
+        creation_time if modified == created else http_time(modified),
         int(about.findtext("Content-Length") or 0),
         {each.tag: each.text or "" for each in metadata} if metadata is not None else {},
         element.findtext("VersionId"),
@@ -164,7 +164,7 @@ def _flag(text: str | None) -> bool:
     return True
 
 
-def _time(text: str | None) -> datetime:
+def http_time(text: str | None) -> datetime:
     """A time in the one form in which HTTP writes it now: `Sun, 22 Nov 2026 19:06:24 GMT`."""
     found = _TIME.fullmatch(text or "")
     if found is None:

@@ -71,7 +71,9 @@ class BlobRecords:
         async for page in self._pages(walk, json.loads(part.bounds), category, rule, size=size, after=cursor):
             yield page
 
-    async def of_scope(self, category: Category, scope: Scope, *, size: int) -> AsyncIterator[Page]:
+    async def of_scope(
+        self, category: Category, scope: Scope, *, size: int, rule: Rule | None = None
+    ) -> AsyncIterator[Page]:
         """Blobs whose name holds the scope's id; those that hold lines of a visit, to be left."""
         finder = category.find.get(scope.kind)
         if not isinstance(finder, NamePart | Line):
@@ -93,7 +95,7 @@ class BlobRecords:
         except AzureError as error:
             raise translate(error) from None
         yield Page(records=(), cursor="", strange=strange)
-        async for page in self._pages(walk, leaves, category, None, size=size, after=""):
+        async for page in self._pages(walk, leaves, category, rule, size=size, after="", all_of_them=True):
             yield page
 
     async def find(self, category: Category, field_name: str, value: str) -> Sequence[Record]:
@@ -149,9 +151,17 @@ class BlobRecords:
         )
 
     async def _pages(
-        self, walk: Walk, leaves: Sequence[str], category: Category, rule: Rule | None, *, size: int, after: str
+        self,
+        walk: Walk,
+        leaves: Sequence[str],
+        category: Category,
+        rule: Rule | None,
+        *,
+        size: int,
+        after: str,
+        all_of_them: bool = False,
     ) -> AsyncIterator[Page]:
-        """Gather small listings into pages of `size`. With a rule, only what is due; without, everything."""
+        """Gather small listings into pages of `size`: of what is due by the rule, or `all_of_them`."""
         records: list[Record] = []
         strange: Counter[str] = Counter()
         reader = _Reader.of(self.account, category, rule, walk.known, self.versions)
@@ -159,7 +169,7 @@ class BlobRecords:
             async for blobs in walk.pages(leaves, after=after):
                 for blob in blobs:
                     record = reader.record(blob, strange)
-                    if record is not None and (rule is None or (record.due and record.due <= walk.now)):
+                    if record is not None and (all_of_them or (record.due and record.due <= walk.now)):
                         records.append(record)
                     if len(records) == size:
                         yield Page(records=records, cursor=blob.name, strange=strange)

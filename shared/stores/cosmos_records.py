@@ -12,8 +12,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from operator import methodcaller
 from typing import Any
 
@@ -25,6 +24,7 @@ from shared.model import Action, Locator, Record, Scope
 from shared.policy import Category
 from shared.policy_terms import Field, FieldIs, Follows, Member, Rule, YearEnd
 from shared.stores.blob import asked_to_wait
+from shared.stores.blob_list import http_time
 from shared.stores.concurrency import bounded
 from shared.stores.cosmos_deletes import CosmosDeletes
 from shared.stores.cosmos_queries import (
@@ -58,7 +58,7 @@ class CosmosRecords:
         seen: list[str] = []
         try:
             await self._container(category).read(response_hook=lambda headers, _: seen.append(headers.get("Date", "")))
-            return parsedate_to_datetime(seen[-1]).astimezone(UTC)
+            return http_time(seen[-1])
         except AzureError as error:
             raise translate(error) from None
         except ValueError:
@@ -112,7 +112,9 @@ class CosmosRecords:
             if not more:
                 return
 
-    async def of_scope(self, category: Category, scope: Scope, *, size: int) -> AsyncIterator[Page]:
+    async def of_scope(
+        self, category: Category, scope: Scope, *, size: int, rule: Rule | None = None
+    ) -> AsyncIterator[Page]:
         """The scope's items, by the category's finder.
 
         A field is searched in every partition: a person's rows may be under a home that they left long ago.
@@ -122,7 +124,7 @@ class CosmosRecords:
             return
         query, target = of_scope(category, scope, fields(category))
         action = Action.LEAVE if isinstance(finder, Member) else Action.DELETE
-        reader = _Reader.of(self.account, category, None, action)
+        reader = _Reader.of(self.account, category, rule, action)
         try:
             async for items, _ in self._query(self._container(category), query, size, **target):
                 strange: Counter[str] = Counter()

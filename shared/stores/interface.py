@@ -130,8 +130,11 @@ class RecordStore(Protocol):
     ) -> AsyncIterator[Page]:
         """Yield pages of at most `size` records of the slice whose due time is not after `now`."""
 
-    def of_scope(self, category: Category, scope: Scope, *, size: int) -> AsyncIterator[Page]:
-        """Yield pages of all records that belong to the scope or name it, whatever their age: without rule or due."""
+    def of_scope(self, category: Category, scope: Scope, *, size: int, rule: Rule | None = None) -> AsyncIterator[Page]:
+        """Yield pages of all records that belong to the scope or name it, whatever their age: without rule or due.
+
+        With a `rule`, each says when it is due by that rule; None: never, as it is now.
+        """
 
     async def empty(self, category: Category, scope: Scope) -> bool:
         """Whether the shared record of the scope names nobody any more; True also when there is no such record."""

@@ -166,7 +166,9 @@ class MemoryRecords:
             if not cursor:
                 return
 
-    async def of_scope(self, category: Category, scope: Scope, *, size: int) -> AsyncIterator[Page]:
+    async def of_scope(
+        self, category: Category, scope: Scope, *, size: int, rule: Rule | None = None
+    ) -> AsyncIterator[Page]:
         """Every record that the category's finder finds."""
         action = Action.LEAVE if isinstance(category.find.get(scope.kind), Member | Line) else Action.DELETE
         strange = Counter[str]()
@@ -177,7 +179,7 @@ class MemoryRecords:
             if searched and searched.taken and held.over and held.over >= self._now():
                 strange[NOT_OVER] += 1
             elif searched is None or searched.taken:
-                found.append(self._record(category, None, where, held, action))
+                found.append(self._record(category, rule, where, held, action))
         if category.law:
             strange[NO_END] += sum(record.due is None for record in found)
         if +strange:

@@ -86,9 +86,11 @@ class OwnRecords:
                 records, strange = [], Counter()
         yield Page(records=records, cursor="", strange=strange)
 
-    async def of_scope(self, category: Category, scope: Scope, *, size: int) -> AsyncIterator[Page]:
+    async def of_scope(
+        self, category: Category, scope: Scope, *, size: int, rule: Rule | None = None
+    ) -> AsyncIterator[Page]:
         """Nothing: what the product keeps of a request goes with the request, by its own rule."""
-        del category, scope, size
+        del category, scope, size, rule
         for page in tuple[Page, ...]():
             yield page
 

@@ -103,7 +103,7 @@ async def test_a_batch_is_not_sent_again_unseen(world: World) -> None:
     assert [each.name async for each in world.client.list_blobs()] == ["a"]
 
 
-@pytest.mark.parametrize("date", ["", "yesterday"])
+@pytest.mark.parametrize("date", ["", "yesterday", "Sun, 22 Nov 2026 19:06:24 -0000", "Sun, 31 Feb 2026 19:06:24 GMT"])
 async def test_an_answer_without_a_time_is_none(world: World, date: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("local.azure.blob_server.http_date", lambda _: date)
     with pytest.raises(TransientError):

@@ -17,7 +17,7 @@ from local.azure.blob_server import Answer, BlobServer
 from shared.errors import ChangedError, TransientError
 from shared.model import Locator, Record
 from shared.stores import blob_batch, blob_list
-from shared.stores.blob import BlobObjects, client_options, quoted
+from shared.stores.blob import BlobObjects, client_options, quoted, service_clock
 from shared.stores.blob_deletes import Deletes
 from shared.stores.blob_versions import Versions
 from shared.stores.interface import Answer as Said
@@ -255,3 +255,23 @@ def listing(inside: str) -> bytes:
     about = f"<Creation-Time>{time}</Creation-Time><Last-Modified>{time}</Last-Modified><Etag>0x1</Etag>"
     blob = f"<Blob>{inside}<Properties>{about}</Properties></Blob>"
     return f"<EnumerationResults><Blobs>{blob}</Blobs><NextMarker /></EnumerationResults>".encode()
+
+
+@pytest.mark.parametrize("asked", ["soon", "Sun, 22 Nov 2026 19:06:24 +99999999999999999", "nan"])
+async def test_a_wait_that_is_none_is_not_waited(world: World, asked: str) -> None:
+    left = [3]
+
+    def busy(answer: Answer) -> Answer:
+        left[0] -= 1
+        return Answer(status=503, headers={"Retry-After": asked}) if left[0] >= 0 else answer
+
+    world.server.rules = {("GET", "restype=container"): busy}
+    await service_clock(world.client)
+    assert left == [-1]
+
+
+@pytest.mark.parametrize("change", [as_error(409, "ContainerBeingDeleted"), as_error(412, "ConditionNotMet")])
+async def test_a_clock_that_is_not_told_is_asked_again_whatever_the_refusal(world: World, change: Change) -> None:
+    world.server.rules = {("GET", "restype=container"): change}
+    with pytest.raises(TransientError):
+        await service_clock(world.client)

@@ -8,6 +8,7 @@ from record_stores import Items, all_of, governed_items, ids, listed, row
 
 from shared.model import Action, Scope, ScopeKind
 from shared.policy import Category
+from shared.policy_terms import Empty, Rule
 
 pytest_plugins = ["record_store_fixture"]
 
@@ -56,6 +57,33 @@ async def test_a_home_is_empty_when_nobody_is_a_member_or_there_is_no_such_home(
     await items.put(category, rows)
     for home, empty in (("none", True), ("one", False), ("plain", True), ("no such home", True)):
         assert await items.records.empty(category, Scope(kind=ScopeKind.HOME, id=home)) is empty
+
+
+async def test_with_a_rule_a_scopes_records_say_when_they_are_due_by_it(items: Items) -> None:
+    find = {"person": {"by": "member", "field": "members"}, "home": {"by": "partition"}}
+    category = governed_items(items, belongs_to="home", find=find)
+    [by_field] = category.rules
+    empty = by_field.model_copy(update={"start": Empty(**{"from": "empty"}, field="members")})
+    category = category.model_copy(update={"rules": (by_field, empty)})
+    rows = [
+        row(0, NOW, home="h1", members=[]),
+        row(1, None, home="h1", members=["u1"]),
+        row(2, "soon", home="h1", members=[]),
+        row(3, NOW, home="h2", members=[]),
+    ]
+    await items.put(category, rows)
+
+    async def due(rule: Rule | None) -> dict[str, datetime | None]:
+        pages = items.records.of_scope(category, HOME, size=2, rule=rule)
+        return {record.locator.key: record.due async for page in pages for record in page.records}
+
+    assert await due(None) == {"i000": None, "i001": None, "i002": None}
+    assert await due(by_field) == {"i000": by_field.period.after(NOW), "i001": None, "i002": None}
+    assert {key: when is not None for key, when in (await due(empty)).items()} == {
+        "i000": True,
+        "i001": False,
+        "i002": True,
+    }
 
 
 async def test_an_address_is_found_letter_case_apart_and_as_a_whole(items: Items) -> None:

@@ -1,5 +1,8 @@
 """Erasures that the policy asks for: what a person does, or asks for, between the asking and the work."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -7,9 +10,10 @@ from promises import assert_whole
 from world import LINES, World, person
 
 from shared import messages
-from shared.requests.by_policy import start_erasure
+from shared.policy import Category
+from shared.requests.by_policy import POLICY, start_erasure
 from shared.requests.documents import RequestDocument, State
-from shared.requests.erase import NOT_DUE
+from shared.requests.erase import NO_HOMES, NOT_DUE
 
 OFFICE = "the office"
 
@@ -32,6 +36,14 @@ async def asked_for(world: World, category: str) -> None:
     await world.drain("sweeps")
     await world.planner.tick(only=[category])  # the run has ended
     assert len(world.queues["requests"].messages) == 1
+
+
+def under(world: World, row: str, change: Callable[[Category], Mapping[str, Any]]) -> None:
+    """Deploy the policy with a row changed."""
+    rows = [c.model_copy(update=change(c)) if c.id == row else c for c in world.policy.categories]
+    world.policy = replace(world.policy, categories=tuple(rows))
+    for part in (world.tools, world.intake):
+        object.__setattr__(part, "policy", world.policy)
 
 
 async def the_policys(world: World) -> RequestDocument:
@@ -102,7 +114,7 @@ async def test_a_home_that_somebody_joins_during_the_work_stays_and_nobody_is_as
 
     monkeypatch.setattr(world.records, "empty", joined_afterwards)
     document = await the_policys(world)
-    assert answers == [True, False, False]
+    assert answers == [True, False]
     assert (document.state, document.reason) == (State.REJECTED, NOT_DUE)
     await assert_whole(world)
 
@@ -133,3 +145,123 @@ async def test_somebody_whose_own_request_came_first_needs_nobodys_attention(wor
     document = await the_policys(world)
     assert (document.state, document.reason, document.outcomes()) == (State.DONE, "", {})
     await assert_whole(world)
+
+
+# ---------------------------------------------------------------- the record says otherwise by now
+
+
+@pytest.mark.parametrize("said", [{}, {"contractEndedAt": None}, {"contractEndedAt": ""}, {"contractEndedAt": "never"}])
+async def test_whose_contract_goes_on_is_not_erased(world: World, said: dict[str, str]):
+    world.user("dora", contractEndedAt="2026-02-27T00:00:00Z")
+    await asked_for(world, "users")
+    world.user("dora", **said)
+    document = await the_policys(world)
+    assert (document.state, document.reason) == (State.REJECTED, NOT_DUE)
+    assert "dora" in world.keys("users")
+
+
+@pytest.mark.parametrize("members", [None, "bob", ["bob"]])
+async def test_a_home_whose_members_are_no_empty_list_is_none_that_a_sweep_would_meet(world: World, members):
+    world.home("tomtveien")
+    await asked_for(world, "homes")
+    world.put("homes", {"id": "tomtveien", "homeId": "tomtveien", "members": members})
+    document = await the_policys(world)
+    assert (document.state, document.reason) == (State.REJECTED, NOT_DUE)
+    assert "tomtveien" in world.keys("homes")
+
+
+async def test_a_home_that_somebody_joins_between_the_last_look_and_its_deletion_stays_and_nobody_is_asked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    world.home("tomtveien")
+    await asked_for(world, "homes")
+    delete = world.records.delete
+
+    async def joined_first(*which, **options):
+        world.put("homes", {"id": "tomtveien", "homeId": "tomtveien", "members": ["bob"]})
+        return await delete(*which, **options)
+
+    monkeypatch.setattr(world.records, "delete", joined_first)
+    document = await the_policys(world)
+    assert [dict(unit.outcomes or {}) for unit in document.work] == [{"renewed": 1}]
+    assert (document.state, document.reason) == (State.REJECTED, NOT_DUE)
+
+
+async def test_who_comes_back_while_all_is_held_is_not_erased_when_the_hold_is_gone(world: World):
+    world.user("dora", active_days_ago=800)
+    await asked_for(world, "users")
+    await world.hold("h", "category", "users")
+    document = await the_policys(world)
+    assert document.state is State.NEEDS_ATTENTION
+    world.user("dora")
+    await world.release("h")
+    await send(world, "retry", request=document.id, by=OFFICE)
+    document = await the_policys(world)
+    assert (document.state, document.reason) == (State.REJECTED, NOT_DUE)
+    assert "dora" in world.keys("users")
+
+
+# ---------------------------------------------------------------- the policy says otherwise by now
+
+
+async def test_a_rule_that_erases_nobody_any_more_is_not_carried_out_as_if_it_did(world: World):
+    world.user("dora", active_days_ago=800)
+    await asked_for(world, "users")
+    under(
+        world, "users", lambda users: {"rules": [rule.model_copy(update={"action": "delete"}) for rule in users.rules]}
+    )
+    document = await the_policys(world)
+    assert (document.state, document.reason) == (State.REJECTED, NOT_DUE)
+
+
+async def test_a_row_that_is_only_planned_by_now_asks_for_nothing(world: World):
+    world.home("tomtveien")
+    await asked_for(world, "homes")
+    under(world, "homes", lambda _: {"status": "planned"})
+    document = await the_policys(world)
+    assert (document.state, document.reason) == (State.REJECTED, NOT_DUE)
+
+
+async def test_an_erasure_of_a_home_that_has_begun_when_its_row_becomes_planned_needs_attention(world: World):
+    world.home("tomtveien", "dora")
+    world.user("dora")
+    world.hurry = lambda: True
+    request = await world.ask(user_id="dora")
+    await world.deliver("requests")
+    await world.deliver("work")
+    world.hurry = lambda: False
+    under(world, "homes", lambda _: {"status": "planned"})
+    await world.rest()
+    document = await world.document(request)
+    assert (document.state, document.reason) == (State.NEEDS_ATTENTION, NO_HOMES)
+
+
+# ---------------------------------------------------------------- the order itself
+
+
+async def test_an_order_that_comes_again_when_its_request_is_closed_is_no_message_that_somebody_must_look_at(
+    world: World,
+):
+    world.home("tomtveien")
+    await asked_for(world, "homes")
+    [order] = world.queues["requests"].messages
+    await the_policys(world)
+    world.later(days=400)
+    assert await world.closer.close_due() == 1
+    world.queues["requests"].messages.append(order)
+    await world.drain("requests")
+    assert not [each async for each in world.own["parking"].list()]
+    [document] = await world.documents()
+    assert document.state is State.CLOSED
+
+
+async def test_a_persons_request_is_carried_out_whoever_it_says_asked(world: World):
+    await world.queues["requests"].send(
+        messages.compose(
+            "erase", id=str(uuid4()), subject={"user_id": "anna"}, requested_by=POLICY, identity_verified_by=OFFICE
+        ),
+        message_id="it",
+    )
+    await world.rest()
+    assert [each.state for each in await world.documents()] == [State.DONE]
+    assert "anna" not in world.keys("users")
