@@ -197,7 +197,8 @@ def item_category(
             rule["where"] = where
         elif chance.random() < 0.3:
             rule["where"] = {"field": chance.choice(("userId", "ended")), **chance.choice(conditions)}
-    return {"id": name, "store": store, "rules": rules, "find": {"person": {"by": "member", "field": "members"}}}
+    find = {"person": {"by": "member", "field": "members"}, "home": {"by": "partition"}}
+    return {"id": name, "store": store, "rules": rules, "find": find}
 
 
 def _rules(chance: Random, name: str, starts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
