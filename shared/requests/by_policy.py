@@ -45,9 +45,9 @@ async def start_erasure(scope: Scope, rule: Rule, started: datetime, *, keys: Sc
     await queue.send(body, message_id=str(request))
 
 
-def is_by_policy(document: RequestDocument) -> bool:
+def is_by_policy(asked: RequestDocument | messages.Erase | messages.Restrict) -> bool:
     """Whether a sweep asked for it, which met the record: whoever it is about need not be looked for, nor asked."""
-    return document.requested_by == POLICY and document.identity_verified_by.startswith(RULE)
+    return asked.requested_by == POLICY and asked.identity_verified_by.startswith(RULE)
 
 
 async def still_due(document: RequestDocument, scope: Scope, policy: Policy, stores: Mapping[str, RecordStore]) -> bool:

@@ -22,7 +22,7 @@ from shared.documents import Version
 from shared.errors import ExistsError, PermanentError, TransientError
 from shared.model import Scope, ScopeKind, utc_text
 from shared.policy import Category, Policy
-from shared.requests.by_policy import POLICY, is_by_policy
+from shared.requests.by_policy import is_by_policy
 from shared.requests.documents import OPEN, RequestDocument, Requests, State
 from shared.requests.scopes import HAS_USERS, finding, identifying, shared_category, spellings, subject_of, visit_of
 from shared.runs import ERASURES
@@ -70,7 +70,7 @@ class Intake:
                 held = await self.requests.load(request)
         if held is None:
             raise TransientError("the request's document is not there although its name is taken")
-        if held.value.closed_at is not None and message.requested_by == POLICY:
+        if held.value.closed_at is not None and is_by_policy(message):
             return  # a sweep's order, the same day again: what it asks for is done, or will be asked for tomorrow
         if held.value.digest != digest:  # also of a closed request, which has forgotten whom it was about
             raise messages.MessageError(USED)
