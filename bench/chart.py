@@ -102,7 +102,7 @@ PANELS: tuple[tuple[Panel, Panel], ...] = (
         Panel(
             head="Peak memory on the stub",
             unit="MB; shorter is better",
-            bars=[(f"{n:,} expired", f"growth/expired/{n}/memory", True) for n in (2_000, 20_000, 100_000)],
+            bars=[(f"{n:,} expired", f"growth/expired/{n}/memory", True) for n in (2_000, 20_000, 100_000, 400_000)],
         ),
     ),
 )

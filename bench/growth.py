@@ -1,7 +1,7 @@
 """How the cost of a run grows: with what is stored, and with what has expired. Ours, planning included, on the stub.
 
-First 1,000 expired among 2,000, 20,000 and 200,000 stored: the requests and the time of the whole run. Then 2,000,
-20,000 and 100,000 expired and nothing else: the time for each record, and the peak memory of the worker.
+First 1,000 expired among 2,000, 20,000 and 200,000 stored: the requests and the time of the whole run. Then none,
+2,000, 20,000, 100,000 and 400,000 expired and nothing else: the time for each record, and the worker's peak memory.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from bench.stub_process import StubProcess, stub
 
 EXPIRED = 1_000
 STORED = (2_000, 20_000, 200_000)
-MANY = (2_000, 20_000, 100_000)
+MANY = (2_000, 20_000, 100_000, 400_000)
+LONG = 100_000
+"""From so many on, once is enough: a run takes 15 s and more."""
+
 AN_HOUR = 13
 """Pictures of each camera of 50 homes in an hour: what is kept is then of less than seven days, at every size."""
 
@@ -31,8 +34,9 @@ def run(*, quick: bool) -> list[Result]:
         swept(server, EXPIRED, 0, an_hour=AN_HOUR)  # makes the homes' keys
         for stored in STORED[:1] if quick else STORED:
             found += _stored(server, stored, 1 if quick else 3)
+        found.append(_nothing(server, 1 if quick else 3))
         for expired in MANY[:1] if quick else MANY:
-            found += _expired(server, expired, 1 if quick or expired == MANY[-1] else 3)
+            found += _expired(server, expired, 1 if quick or expired >= LONG else 3)
     return found
 
 
@@ -44,6 +48,12 @@ def _stored(server: StubProcess, stored: int, times: int) -> list[Result]:
         Result(name=f"{name}/requests", unit="requests", samples=tuple(float(requests) for _, requests in runs)),
         Result(name=f"{name}/seconds", unit="s", samples=tuple(cost.seconds for cost, _ in runs)),
     ]
+
+
+def _nothing(server: StubProcess, times: int) -> Result:
+    """What the worker needs before any record: imports, connections, a plan that finds nothing."""
+    peaks = [swept(server, 0, 0)[0].peak for _ in range(times)]
+    return Result(name="growth/expired/0/memory", unit="MB", samples=tuple(peaks))
 
 
 def _expired(server: StubProcess, expired: int, times: int) -> list[Result]:
