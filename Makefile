@@ -89,7 +89,7 @@ audit: package ## look up known vulnerabilities of what is in the package
 parameters: ## infra/main.parameters.json for one deployment (RETENTION_STAGE=dev|prod; see infra/parameters.py)
 	@$(PYTHON) infra/parameters.py
 
-# Some 25 minutes, on a machine that does nothing else: the figures are worth as much as its quiet.
+# 20 to 30 minutes, on a machine that does nothing else: the figures are worth as much as its quiet.
 bench: install ## measure, and write docs/performance.md (NAMES= of bench/, OPTIONS=--quick|--strict)
 	@$(BIN)/python -m bench $(NAMES) $(OPTIONS)
 
