@@ -118,7 +118,7 @@ def _against(
 ) -> tuple[str, bool]:
     """What is wrong with what became of a record, and was said of it; "" for nothing. And whether it was told twice."""
     kinds = Counter(event["type"].removeprefix(RECORD) for event in mine)
-    claims = [event for event in mine if event["type"].removeprefix(RECORD) in GONE and "action" not in event["data"]]
+    claims = [event for event in mine if _says_gone(event)]
     if thing.fate == "left":
         return _against_left(stored, kinds, claims), False
     if untrue := kinds.keys() - _may_be_said(thing):
@@ -162,6 +162,11 @@ def _against_left(home: tuple[str, Mapping[str, Any]] | None, kinds: Counter[str
     return ""
 
 
+def _says_gone(event: Mapping[str, Any]) -> bool:
+    """Whether it says that a record is gone; where a person leaves one, `already_gone` says that it names them no more."""
+    return event["type"].removeprefix(RECORD) in GONE and "action" not in event["data"]
+
+
 def _short(event: Mapping[str, Any]) -> tuple[str, str]:
     return event["type"].removeprefix(RECORD), event["id"]
 
@@ -172,7 +177,7 @@ def _short(event: Mapping[str, Any]) -> tuple[str, str]:
 async def _runs(product: Product, events: Collection[Mapping[str, Any]]) -> int:
     """Each run that ended said so once, and said no more than the log does. Returns the units that it did not count."""
     told: dict[str, Counter[str]] = defaultdict(Counter)
-    twice = _pairs(events, "run")
+    twice = pairs(events, "run")
     ended: dict[str, Mapping[str, Any]] = {}
     for event in events:
         if event["type"].startswith(RECORD) and "run" in event["data"]["cause"]:
@@ -184,19 +189,23 @@ async def _runs(product: Product, events: Collection[Mapping[str, Any]]) -> int:
         outcomes = Counter(said["outcomes"])
         assert outcomes <= told[run], f"a run counts what the log has not: {outcomes - told[run]}"
         assert outcomes == told[run] or said["uncounted"], f"a run does not say all: {told[run] - outcomes}"
-        assert not twice[run], "two units of one run say of a record that it is gone"
+        assert run not in twice, "two units of one run say of a record that it is gone"
     current = {h.value.run for c in product.policy.enforced() if (h := await product.runs.current(c.id))}
     assert told.keys() <= ended.keys() | current, "a run that deleted never ended"
     return sum(said["uncounted"] for said in ended.values())
 
 
-def _pairs(events: Collection[Mapping[str, Any]], cause: str) -> Counter[str]:
-    """How many pairs of units of one run, or of one request, say of the same record that it is gone: none should."""
+def pairs(events: Collection[Mapping[str, Any]], cause: str) -> dict[str, list[set[str]]]:
+    """By run, or by request: the units, two or more, that say of the same record that it is gone. There should be none."""
     claims: dict[tuple[str, str], set[str]] = defaultdict(set)
     for event in events:
-        if event["type"].removeprefix(RECORD) in GONE and cause in event["data"]["cause"]:
+        if _says_gone(event) and cause in event["data"]["cause"]:
             claims[event["data"]["cause"][cause], event["data"]["record"]].add(event["id"].partition("/")[0])
-    return Counter(by for by, _ in {(by, frozenset(units)) for (by, _), units in claims.items() if len(units) > 1})
+    found: dict[str, list[set[str]]] = defaultdict(list)
+    for (by, _), units in claims.items():
+        if len(units) > 1:
+            found[by].append(units)
+    return dict(found)
 
 
 async def _requests(company: Company, leaves: list[dict[str, Any]]) -> tuple[int, int]:
@@ -223,8 +232,8 @@ async def _requests(company: Company, leaves: list[dict[str, Any]]) -> tuple[int
     for request, each in said.items():
         closed = [audit.EventType.REQUEST_CLOSED] if documents[request].state is State.CLOSED else []
         assert sorted(kind for kind, _ in each) == sorted(wanted + closed), f"answered otherwise than once: {each}"
-    twice = _pairs(leaves, "request")
-    assert not twice, "two units of one request say of a record that it is gone"
+    twice = pairs(leaves, "request")
+    assert not twice, f"units of one request say of the same record that it is gone: {twice}"
     parked = [each async for each in parked_entries(company.product.own("parking"))]
     assert all(each.dismissed for each in parked), "a parked message was not made good"
     return len(documents), len(parked)
