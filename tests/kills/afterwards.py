@@ -196,11 +196,15 @@ async def _runs(product: Product, events: Collection[Mapping[str, Any]]) -> int:
 
 
 def pairs(events: Collection[Mapping[str, Any]], cause: str) -> dict[str, list[set[str]]]:
-    """By run, or by request: the units, two or more, that say of the same record that it is gone. There should be none."""
+    """By run, or by request: the units, two or more, that say of the same record that it is gone. There should be none.
+
+    A correction is of the unit that it corrects: a worker that woke up late says what it deleted, whoever said so before.
+    """
     claims: dict[tuple[str, str], set[str]] = defaultdict(set)
     for event in events:
         if _says_gone(event) and cause in event["data"]["cause"]:
-            claims[event["data"]["cause"][cause], event["data"]["record"]].add(event["id"].partition("/")[0])
+            unit = event["data"].get("corrects", event["id"]).partition("/")[0]
+            claims[event["data"]["cause"][cause], event["data"]["record"]].add(unit)
     found: dict[str, list[set[str]]] = defaultdict(list)
     for (by, _), units in claims.items():
         if len(units) > 1:
