@@ -112,8 +112,8 @@ class _Erasure(Attempt):
             return
         lived_in = [home for home in homes if shared and await self._erase_home(shared, home) == "has users"]
         if lived_in and self.scope.kind is ScopeKind.HOME:
-            # somebody joined since it was looked at: the register must not call it erased
-            if await self._is_due():
+            # somebody joined since it was looked at, or made it anew: the register must not call it erased
+            if await still_due(self.document, self.scope, self.tools.policy, self.tools.stores):
                 await self._finish(HAS_USERS)
             else:
                 await self._finish(NOT_DUE, State.REJECTED)

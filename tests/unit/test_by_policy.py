@@ -201,6 +201,23 @@ async def test_who_comes_back_while_all_is_held_is_not_erased_when_the_hold_is_g
     assert "dora" in world.keys("users")
 
 
+async def test_a_home_that_is_made_anew_while_its_erasure_is_at_work_stays_and_nobody_is_asked(world: World):
+    world.home("tomtveien")
+    await asked_for(world, "homes")
+    world.hurry = lambda: True
+    await world.deliver("requests")
+    await world.deliver("work")
+    world.hurry = lambda: False
+    assert "tomtveien" not in world.keys("homes")
+    world.put("homes", {"id": "tomtveien", "homeId": "tomtveien", "members": ["bob"]})
+    document = await the_policys(world)
+    assert (document.state, document.reason) == (State.REJECTED, NOT_DUE)
+    assert document.outcomes() == {"homes": {"erased": 1}}
+    assert {"tomtveien", "tomtveien-hub"} <= {*world.keys("homes"), *world.keys("devices")}
+    assert [entry async for entry in world.register.entries()] == [], "nobody may erase it again after a restore"
+    await assert_whole(world)
+
+
 # ---------------------------------------------------------------- the policy says otherwise by now
 
 
