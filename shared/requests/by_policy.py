@@ -9,8 +9,9 @@ from datetime import datetime
 from uuid import UUID
 
 from shared import messages
+from shared.deletion import Gate
 from shared.keys import ScopeKeys
-from shared.model import Scope, ScopeKind
+from shared.model import Scope, ScopeKind, SweepCause
 from shared.policy import Policy
 from shared.policy_terms import Rule
 from shared.requests.documents import RequestDocument
@@ -18,6 +19,8 @@ from shared.stores.interface import Queue, RecordStore, record_store
 
 POLICY = "the retention policy"
 RULE = "rule "
+AS_SWEPT = SweepCause(run="", slice=0)
+"""What a hold is asked about: whether it keeps a record from a sweep, of whatever run."""
 
 
 def request_id(key: bytes, scope: Scope, rule: str, started: datetime) -> UUID:
@@ -50,11 +53,14 @@ def is_by_policy(asked: RequestDocument | messages.Erase | messages.Restrict) ->
     return asked.requested_by == POLICY and asked.identity_verified_by.startswith(RULE)
 
 
-async def still_due(document: RequestDocument, scope: Scope, policy: Policy, stores: Mapping[str, RecordStore]) -> bool:
+async def still_due(
+    document: RequestDocument, scope: Scope, policy: Policy, stores: Mapping[str, RecordStore], gate: Gate
+) -> bool:
     """Whether a sweep would ask for it now as well: it may have waited, and a user come back, or joined.
 
-    By the clock of the record's store, as the sweep that asked for it: a worker's may be ahead, or behind.
-    True for a person's own request, and where there is no record any more: what is left goes too.
+    By the clock of the record's store, as the sweep that asked for it: a worker's may be ahead, or behind. A record
+    that is held asks for nothing. True for a person's own request, and where there is no record any more: what is left
+    goes too. Raises TransientError where the holds cannot be read.
     """
     if not is_by_policy(document):
         return True
@@ -66,7 +72,9 @@ async def still_due(document: RequestDocument, scope: Scope, policy: Policy, sto
     store = record_store(stores, category)
     now, there = await store.now(category), False
     async for page in store.of_scope(category, scope, size=100, rule=rule):
-        if any(record.due is not None and record.due <= now for record in page.records):
+        due = [record for record in page.records if record.due is not None and record.due <= now]
+        holds = await gate.readable_holds() if due else ()
+        if not all(any(hold.covers(record, AS_SWEPT) for hold in holds) for record in due):
             return True
         there = there or bool(page.records)
     return not there

@@ -38,7 +38,7 @@ from shared.requests.work import ROUNDS, Attempt, OutOfTimeError, PausedError, T
 from shared.stores.interface import Queue
 
 log = logging.getLogger("retention.requests")
-NOT_DUE = "the policy asks for it no more: the record has changed, or the policy has"
+NOT_DUE = "the policy asks for it no more: the record has changed, or is held, or the policy has changed"
 TAKEN = {"erased", "erased_recoverable", "left"}  # the outcomes after which an erasure has begun, for certain
 NAMED = 20  # records that had to stay are named in the document up to this number
 RESTORED_HOME = "a home that was erased has users in the restored data: decide about each of them"
@@ -113,7 +113,7 @@ class _Erasure(Attempt):
         lived_in = [home for home in homes if shared and await self._erase_home(shared, home) == "has users"]
         if lived_in and self.scope.kind is ScopeKind.HOME:
             # somebody joined since it was looked at, or made it anew: the register must not call it erased
-            if await still_due(self.document, self.scope, self.tools.policy, self.tools.stores):
+            if await self._is_asked_for():
                 await self._finish(HAS_USERS)
             else:
                 await self._finish(NOT_DUE, State.REJECTED)
@@ -133,7 +133,11 @@ class _Erasure(Attempt):
     async def _is_due(self) -> bool:
         """Whether to go on: with what has begun, with what somebody asked for, with what the policy asks for still."""
         begun = any(TAKEN & (unit.outcomes or {}).keys() for unit in self.document.work)
-        return begun or await still_due(self.document, self.scope, self.tools.policy, self.tools.stores)
+        return begun or await self._is_asked_for()
+
+    async def _is_asked_for(self) -> bool:
+        tools = self.tools
+        return await still_due(self.document, self.scope, tools.policy, tools.stores, tools.gate)
 
     # ------------------------------------------------------------ what is whose
 

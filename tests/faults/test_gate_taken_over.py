@@ -178,8 +178,18 @@ async def test_a_user_who_came_back_is_not_erased_for_a_unit_that_never_reached_
     anna = Scope(kind=ScopeKind.PERSON, id="anna")
     await start_erasure(anna, rule, world.now, keys=world.gate.keys, queue=world.queues["requests"])
     await world.deliver("requests")
-    await world.own["holds"].create("broken.json", b"{")
+    values = world.records.values
+
+    async def broken_meanwhile(*which):
+        with suppress(RetentionError):
+            await world.own["holds"].create("broken.json", b"{")
+        return await values(*which)
+
+    world.records.values = broken_meanwhile  # after the work has seen that the policy still asks for it
     await world.deliver("work")
+    [document] = await world.documents()
+    assert [unit.outcomes for unit in document.work] == [None]
+    world.records.values = values
     world.user("anna", active_days_ago=0)
     await world.own["holds"].delete("broken.json")
     await rested(world)

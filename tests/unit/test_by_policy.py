@@ -7,7 +7,8 @@ from uuid import uuid4
 
 import pytest
 from promises import assert_whole
-from world import LINES, World, person
+from world import LINES, World, locator, person
+from world import POLICY as HERE
 
 from shared import messages
 from shared.policy import Category
@@ -187,10 +188,18 @@ async def test_a_home_that_somebody_joins_between_the_last_look_and_its_deletion
     assert (document.state, document.reason) == (State.REJECTED, NOT_DUE)
 
 
-async def test_who_comes_back_while_all_is_held_is_not_erased_when_the_hold_is_gone(world: World):
+async def test_who_comes_back_while_all_is_held_is_not_erased_when_the_hold_is_gone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
     world.user("dora", active_days_ago=800)
     await asked_for(world, "users")
-    await world.hold("h", "category", "users")
+    values = world.records.values
+
+    async def held_meanwhile(*which):
+        await world.hold("h", "category", "users")  # the work has begun, and taken nothing yet
+        return await values(*which)
+
+    monkeypatch.setattr(world.records, "values", held_meanwhile)
     document = await the_policys(world)
     assert document.state is State.NEEDS_ATTENTION
     world.user("dora")
@@ -199,6 +208,32 @@ async def test_who_comes_back_while_all_is_held_is_not_erased_when_the_hold_is_g
     document = await the_policys(world)
     assert (document.state, document.reason) == (State.REJECTED, NOT_DUE)
     assert "dora" in world.keys("users")
+
+
+DORA = locator(HERE.category("users"), "dora", "dora").text()
+
+
+@pytest.mark.parametrize(("kind", "target"), [("category", "users"), ("record", DORA), ("person", "dora")])
+async def test_who_is_held_when_the_work_begins_keeps_everything_and_is_asked_for_again_when_the_hold_is_gone(
+    world: World, kind: str, target: str
+):
+    """As where the hold had come before the sweep: that forwards nobody whose record is held."""
+    world.user("dora", active_days_ago=800)
+    world.home("tomtveien", "dora")
+    await asked_for(world, "users")
+    await world.hold("h", kind, target)
+    before = world.everything()
+    document = await the_policys(world)
+    assert (document.state, document.reason) == (State.REJECTED, NOT_DUE)
+    assert world.everything() == before
+    await world.release("h")
+    world.later(days=1)
+    await asked_for(world, "users")
+    await world.rest()
+    assert sorted(each.state for each in await world.documents()) == [State.DONE, State.REJECTED]
+    assert "tomtveien" not in world.keys("homes")
+    assert "dora" not in world.keys("users")
+    await assert_whole(world)
 
 
 async def test_a_home_that_is_made_anew_while_its_erasure_is_at_work_stays_and_nobody_is_asked(world: World):
