@@ -63,6 +63,7 @@ def mistakes(categories: Categories, promises: Promises, *, ids: AbstractSet[str
     yield from _shared_containers(categories)
     if len(categories) == len(ids):
         yield from policy_finders.homes_of_persons(categories)
+        yield from policy_finders.one_of_homes(categories)
 
 
 def warnings(categories: Categories, promises: Promises) -> Iterator[Remark]:

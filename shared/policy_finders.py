@@ -104,6 +104,25 @@ def homes_of_persons(categories: Mapping[int, Category]) -> Iterator[Remark]:
             yield Remark(place=("categories", number, "find", "person"), text=text)
 
 
+def one_of_homes(categories: Mapping[int, Category]) -> Iterator[Remark]:
+    """Yield what an erasure of people and homes could not do: it asks one category who lives where.
+
+    Refused: a second such category, and a rule that erases homes where there is none. Only what is enforced counts.
+    """
+    enforced = {number: category for number, category in categories.items() if category.status == "enforced"}
+    shared = [n for n, c in enforced.items() if any(isinstance(finder, Member) for finder in c.find.values())]
+    for number in shared[1:]:
+        text = f'an erasure leaves the homes of one category, "{enforced[shared[0]].id}"; remove by: member here'
+        yield Remark(place=("categories", number, "find"), text=text)
+    for number, category in enforced.items():
+        for position, rule in enumerate(category.rules):
+            if not shared and rule.action == "erase-subject" and category.belongs_to is ScopeKind.HOME:
+                text = (
+                    "nothing tells who lives in a home: none is erased; add a category with find.person: {by: member}"
+                )
+                yield Remark(place=("categories", number, "rules", position, "action"), text=text)
+
+
 def _a(kind: ScopeKind) -> str:
     return f"an {kind}" if kind is ScopeKind.ADDRESS else f"a {kind}"
 

@@ -155,6 +155,27 @@ def test_what_makes_no_sense_is_named_with_its_place_and_remedy(text: str, findi
     assert findings(text) == [finding]
 
 
+def test_people_are_members_of_one_enforced_category_alone_for_an_erasure_leaves_no_other() -> None:
+    cabins = HOMES.replace("homes", "cabins").replace("row: 2", "row: 1")
+    assert findings(cabins, HOMES) == [
+        'categories[1].find: an erasure leaves the homes of one category, "cabins"; remove by: member here'
+    ]
+    assert findings(cabins.replace("enforced", "planned"), HOMES) == []
+
+
+def test_homes_are_not_erased_by_a_rule_where_nothing_tells_who_lives_there() -> None:
+    gateways = category(
+        "things", "belongs_to: home", "find: {home: {by: partition}}", rules="{from: touched}, action: erase-subject"
+    )
+    said = (
+        "categories[0].rules[0].action: nothing tells who lives in a home: none is erased; "
+        "add a category with find.person: {by: member}"
+    )
+    assert findings(gateways) == [said]
+    assert findings(gateways, HOMES.replace("enforced", "planned")) == [said]
+    assert findings(gateways, HOMES) == []
+
+
 def test_categories_that_follow_each_other_in_a_ring_are_refused() -> None:
     one = category("one", rules="{from: follows, category: two}")
     two = category("two", rules="{from: follows, category: one}", store=COSMOS.replace("things", "others"), row=2)
