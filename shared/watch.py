@@ -61,16 +61,18 @@ class Watch:
     async def idle_requests(self) -> int:
         """Let requests that have not moved for `after` go on from where they stand. Returns how many are at work.
 
-        An event that waits in the outbox of a request is posted first, whatever the request's state. As with journals,
-        one that fails does not stop the others.
+        What is due to be answered first goes first, because an hour lets only so many begin. An event that waits in the
+        outbox of a request is posted first, whatever the request's state. As with journals, one that fails does not
+        stop the others.
         """
         requests = self.intake.requests
         old = await requests.objects.now() - self.after
         idle = [
-            entry.name.removesuffix(".json")
+            (entry.metadata.get("due_at", ""), entry.name.removesuffix(".json"))
             async for entry in requests.objects.list()
             if entry.modified <= old and (entry.metadata.get("state") in OPEN or entry.metadata.get("outbox"))
         ]
+        order = [request for _, request in sorted(idle)]
         woken = 0
 
         async def wake(request: str) -> None:
@@ -79,5 +81,5 @@ class Watch:
             if held is not None:
                 woken += await self.intake.go_on(held)
 
-        await each(idle, wake, log=log, say=lambda request: f"the waking of request {request}")
+        await each(order, wake, log=log, say=lambda request: f"the waking of request {request}")
         return woken

@@ -1,5 +1,7 @@
 """The watch: old open journals are recovered, waiting events are told again, idle requests are woken; one stuck stops none."""
 
+from uuid import UUID
+
 import pytest
 from promises import assert_whole
 from world import LINES, World, found, home_of, person
@@ -96,6 +98,21 @@ async def test_an_idle_request_is_sent_to_its_session_again(world: World):
     await world.drain()
     assert (await world.document(request)).state is State.DONE
     assert await world.watch.idle_requests() == 0
+
+
+async def test_of_requests_that_wait_for_the_next_hour_what_is_due_first_goes_first_whatever_its_id(world: World):
+    """Else a long row of the policy's own orders, which grows each day, keeps a person waiting by the id alone."""
+    object.__setattr__(world.rate, "most", 0)
+    first = await world.ask(UUID("ffffffff-ffff-4fff-bfff-ffffffffffff"), user_id="anna")
+    await world.deliver("requests")
+    world.later(minutes=1)
+    second = await world.ask(UUID("00000000-0000-4000-8000-000000000000"), user_id="bob")
+    await world.deliver("requests")
+    world.later(hours=1)
+    object.__setattr__(world.rate, "most", 1)
+    assert await world.watch.idle_requests() == 1
+    await world.drain()
+    assert [(await world.document(each)).state for each in (first, second)] == [State.DONE, State.ACCEPTED]
 
 
 @pytest.mark.parametrize("subject", [{"user_id": "anna"}, {"user_id": "dora"}])
