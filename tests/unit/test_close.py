@@ -11,9 +11,11 @@ from promises import assert_whole
 from world import LINES, START, World, home_of, locator, person
 
 from shared import audit, messages
+from shared.errors import TransientError
 from shared.model import Scope, ScopeKind
 from shared.receipt import Receipt
 from shared.requests.documents import State
+from shared.stores.memory import Fault
 
 BACKUPS_GONE = timedelta(days=30, hours=1)
 ADDRESS = Scope(kind=ScopeKind.ADDRESS, id="anna@anna.example")
@@ -167,6 +169,16 @@ async def test_a_request_whose_last_event_is_not_in_the_log_yet_waits(world: Wor
     assert await world.closer.close_due() == 1
 
 
+async def test_a_request_of_which_all_but_the_last_event_is_in_the_log_waits(world: World):
+    request = await carried_out_by_a_worker_that_dies_at_the_end(world)
+    await world.seal()
+    world.later(days=31)
+    assert await world.closer.close_due() == 0
+    assert await receipt(world, request) is None
+    await world.rest()
+    assert await world.closer.close_due() == 1
+
+
 async def test_a_request_that_needs_attention_never_closes_by_itself(world: World):
     await world.hold("h1", "person", "anna")
     request = await done(world, user_id="anna")
@@ -222,7 +234,8 @@ async def test_two_requests_about_one_person_that_close_together_leave_no_key(wo
     assert await world.gate.keys.find(person("anna")) is None
 
 
-async def test_an_event_that_reached_the_log_hours_late_is_found_all_the_same(world: World):
+async def carried_out_by_a_worker_that_dies_at_the_end(world: World) -> str:
+    """A request of which all is done, and whose last event waits in its document."""
     request = await world.ask(user_id="anna")
     await world.deliver("requests")
 
@@ -235,9 +248,54 @@ async def test_an_event_that_reached_the_log_hours_late_is_found_all_the_same(wo
     world.steps.turn = None
     world.queues["work"].messages.clear()
     assert (await world.document(request)).outbox
+    return request
+
+
+async def test_an_event_that_reached_the_log_hours_late_is_found_all_the_same(world: World):
+    await carried_out_by_a_worker_that_dies_at_the_end(world)
     world.later(hours=2)
     await world.ask(user_id="bob")
     await world.drain()
     await world.rest()  # the watch posts what waits
     world.later(days=31)
     assert await world.closer.close_due() == 2
+
+
+async def test_what_was_told_about_the_request_soon_after_its_end_stands_in_the_receipt_too(world: World):
+    """As a worker's correction would, that slept in the middle of its call."""
+    request = await done(world, user_id="anna")
+    told = next(event for event in await world.events() if event["type"] == "retention.record.erased")
+    await done(world, user_id="bob")  # the log goes on before it comes
+    correction = {**told, "id": f"{'c' * 32}/0", "data": {**told["data"], "corrects": told["id"]}}
+    await world.gate.journals.post("c" * 32, [audit.canonical(correction)], log=str(world.now.year))
+    await world.rest()
+    world.later(days=31)
+    assert await world.closer.close_due() == 2
+    assert [each.event for each in (await receipt(world, request)).events][-1] == correction
+
+
+async def test_a_request_that_was_carried_out_when_a_new_log_had_begun_has_its_events_of_both(world: World):
+    world.now = START.replace(month=12, day=31, hour=23)
+    world.later(minutes=50)
+    await done(world, user_id="bob")  # the log of the old year has more than the new one will have
+    request = await world.ask(user_id="anna")
+    await world.deliver("requests")
+    world.later(hours=1)
+    await world.rest()
+    world.later(days=31)
+    assert await world.closer.close_due() == 2
+    assert {each.log for each in (await receipt(world, request)).events} == {"2026", "2027"}
+
+
+async def test_a_request_whose_key_is_gone_before_it_could_be_written_down_as_closed_closes_all_the_same(world: World):
+    request = await done(world, user_id="anna")
+    world.later(days=31)
+    world.own["requests"].arm(Fault(write="replace", applied=False))
+    with pytest.raises(TransientError):
+        await world.closer.close_due()
+    world.sweeping = True
+    await world.rest()
+    assert await world.gate.keys.find(person("anna")) is None
+    assert await world.closer.close_due() == 1
+    assert (await world.document(request)).state is State.CLOSED
+    assert len((await receipt(world, request)).subjects) == 1

@@ -9,7 +9,7 @@ from promises import assert_whole
 from world import World, found, home_of, outcomes, person
 
 from shared import deletion
-from shared.deletion import ATTEMPTS, FIRST_WAIT, count
+from shared.deletion import ATTEMPTS, FIRST_WAIT, UndecidedError, count
 from shared.errors import ConfigError, TransientError
 from shared.model import (
     AlreadyGone,
@@ -347,10 +347,10 @@ async def test_a_refusal_after_silence_is_no_answer_while_a_delete_may_be_on_its
     record = await one(world)
     world.records.block(world.policy.category("operation-log"), record.locator.key, reason, partition="birkeveien")
     world.records.fail(applied=False)
-    with pytest.raises(TransientError, match="1 records had no final answer"):
+    with pytest.raises(UndecidedError, match="1 records had no final answer"):
         await delete(world, record)
     [intent] = await open_journals(world)
-    with pytest.raises(TransientError):
+    with pytest.raises(UndecidedError):
         await world.gate.recover(intent)
     world.later(minutes=5)
     assert await world.gate.recover(intent) == (Blocked(reason=reason),)

@@ -124,9 +124,11 @@ async def test_an_intent_is_open_until_it_is_settled_with_its_events_exactly() -
     journals = Journals(objects=objects)
     journal = await journals.open(INTENT)
     assert await journals.read_open(INTENT.id) == journal
+    assert await journals.settled(INTENT.id) is None
     assert [(i, state) async for i, state, _ in journals.entries()] == [(INTENT.id, "open")]
     await journals.settle(journal, EVENTS, log="2026")
     assert await journals.read_open(INTENT.id) is None
+    assert await journals.settled(INTENT.id) == EVENTS
     [(intent, state, entry)] = [each async for each in journals.entries()]
     assert (intent, state, entry.metadata["log"]) == (INTENT.id, "settled", "2026")
     held = await objects.read(NAME)

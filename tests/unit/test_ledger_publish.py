@@ -55,7 +55,21 @@ async def test_no_message_is_longer_than_the_limit_and_none_is_nearly_empty():
     assert [first for first, _ in ends] == ["0", *[end for _, end in ends[:-1]]]
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b'{"v":2,"next":0}', b'{"v":1,"next":-1}', b'{"v":1,"next":2}'])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"[" * 100_000,
+        b'{"v":1}',
+        b'{"v":2,"next":0}',
+        b'{"v":1,"next":0.5}',
+        b'{"v":1,"next":-1}',
+        b'{"v":1,"next":2}',
+    ],
+    ids=range(9),
+)
 async def test_a_cursor_that_cannot_be_stops_the_publisher(data):
     world = World()
     await sealed(world, "x", [event("x", 0)])

@@ -238,6 +238,24 @@ async def test_from_the_marker_on_the_log_is_offered_to_nobody_although_its_head
     assert await logs(world.ledger) == [YEAR]
 
 
+async def test_an_append_in_whose_midst_the_log_is_dropped_finds_none_to_add_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = await old_and_new()
+    read = world.stores["state"].read
+
+    async def dropped_afterwards(name: str) -> Any:
+        stored = await read(name)
+        if name == dropped_name(OLD) and stored is None:  # the head is read by then, and its staging object is not
+            monkeypatch.undo()
+            await world.retire()
+        return stored
+
+    monkeypatch.setattr(world.stores["state"], "read", dropped_afterwards)
+    assert (await append(world.ledger, OLD)).size == 0
+    assert await world.of_old() == {}
+
+
 async def test_a_reader_whose_log_was_dropped_meanwhile_is_told_so_in_place_of_findings() -> None:
     world = await old_and_new()
 
