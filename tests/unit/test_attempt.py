@@ -136,6 +136,13 @@ def test_who_deleted_corrects_what_is_untrue_or_not_known(outcome):
     assert attempt.corrections(None, ("held",)) == {0: outcome}
 
 
+@pytest.mark.parametrize("outcome", [AlreadyGone(), Replaced()])
+def test_who_came_again_and_found_a_record_gone_corrects_another_worker_that_said_it_stays(outcome):
+    attempt = again(quiet=True, n0=outcome)
+    assert attempt.corrections({0: "held", 1: "held"}, ("held",)) == {0: outcome}
+    assert attempt.corrections(None, ("held",)) == {}, "what was said is not known, and it did not delete it"
+
+
 def test_a_look_without_an_answer_proves_nothing():
     attempt = again(quiet=True)
     attempt.looked(0, NoAnswer(), HELD)

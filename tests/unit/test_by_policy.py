@@ -171,6 +171,24 @@ async def test_a_home_whose_members_are_no_empty_list_is_none_that_a_sweep_would
     assert "tomtveien" in world.keys("homes")
 
 
+async def test_a_user_who_came_back_is_not_erased_although_the_listing_ends_with_an_empty_page(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    world.user("dora", active_days_ago=800)
+    await asked_for(world, "users")
+    world.user("dora")
+    of_scope = world.records.of_scope
+
+    async def one_page_more(*which, **options):
+        async for page in of_scope(*which, **options):
+            yield page
+        yield replace(page, records=())
+
+    monkeypatch.setattr(world.records, "of_scope", one_page_more)
+    document = await the_policys(world)
+    assert (document.state, document.reason) == (State.REJECTED, NOT_DUE)
+
+
 async def test_a_home_that_somebody_joins_between_the_last_look_and_its_deletion_stays_and_nobody_is_asked(
     world: World, monkeypatch: pytest.MonkeyPatch
 ):

@@ -179,6 +179,22 @@ async def test_a_request_of_which_all_but_the_last_event_is_in_the_log_waits(wor
     assert await world.closer.close_due() == 1
 
 
+async def test_a_request_whose_last_event_is_in_the_log_before_one_of_its_outcomes_waits(world: World):
+    request = await world.ask(user_id="anna")
+    await world.drain("requests", "work")
+    journals = world.own["journals"]
+    unit = f"{(await world.document(request)).work[0].intent}.json"
+    late = await journals.read(unit)
+    await journals.delete(unit)
+    await world.seal()
+    world.later(days=31)
+    assert await world.closer.close_due() == 0
+    assert await receipt(world, request) is None
+    await journals.create(unit, late.data, metadata=late.metadata)
+    await world.rest()
+    assert await world.closer.close_due() == 1
+
+
 async def test_a_request_that_needs_attention_never_closes_by_itself(world: World):
     await world.hold("h1", "person", "anna")
     request = await done(world, user_id="anna")
@@ -249,6 +265,30 @@ async def carried_out_by_a_worker_that_dies_at_the_end(world: World) -> str:
     world.queues["work"].messages.clear()
     assert (await world.document(request)).outbox
     return request
+
+
+@pytest.mark.parametrize("rejected", [False, True])
+async def test_of_two_runs_at_once_one_closes_a_request_and_the_other_finds_it_closed(world: World, rejected: bool):
+    if rejected:
+        await world.hold("h1", "record", locator(world.policy.category("users"), "anna", "anna").text())
+    request = await done(world, user_id="anna")
+    if rejected:
+        await send(world, "resolve", request=request, by="the office", reason="a dispute")
+        await world.rest()
+    world.later(days=31)
+    found = []
+
+    async def rival(name: str) -> None:
+        if name == "before read":  # the other has listed the request by then
+            world.steps.turn = None
+            found.append(await world.closer.close_due())
+
+    world.steps.turn = rival
+    found.append(await world.closer.close_due())
+    assert found == [1, 0]
+    await world.rest()
+    closed = [e for e in await world.events() if e["type"] == "retention.request.closed"]
+    assert [each["data"]["request"] for each in closed] == [request]
 
 
 async def test_an_event_that_reached_the_log_hours_late_is_found_all_the_same(world: World):

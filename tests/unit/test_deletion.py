@@ -334,7 +334,7 @@ async def test_who_left_a_home_that_is_held_since_then_has_left_it(world: World)
 async def test_a_held_record_that_is_there_is_held_once_no_delete_can_be_on_its_way(world: World):
     intent = await unanswered(world, await one(world), applied=False)
     await world.hold("hold-1", "home", "birkeveien")
-    with pytest.raises(TransientError, match="1 records had no final answer"):
+    with pytest.raises(UndecidedError, match="1 records had no final answer"):
         await world.gate.recover(intent)
     assert await open_journals(world) == [intent]
     world.later(minutes=5)

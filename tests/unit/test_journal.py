@@ -20,7 +20,7 @@ from shared.stores.memory import MemoryObjects
 TIMES = st.datetimes(timezones=st.just(UTC))
 SCOPES = st.builds(Scope, kind=st.sampled_from(ScopeKind), id=st.text(min_size=1))
 CAUSES = st.builds(SweepCause, run=st.text(), slice=st.integers(0)) | st.builds(
-    RequestCause, request=st.text(), scope=SCOPES
+    RequestCause, request=st.text(), scope=SCOPES, asker=st.none() | SCOPES
 )
 LOCATORS = st.builds(
     Locator, store=st.text(), account=st.text(), container=st.text(), key=st.text(), partition=st.text()
@@ -34,6 +34,7 @@ RECORDS = st.builds(
     scope=st.none() | SCOPES,
     starting_point=st.none() | TIMES,
     due=st.none() | TIMES,
+    names=st.lists(SCOPES, max_size=2).map(tuple),
     action=st.sampled_from(Action),
 )
 INTENTS = st.builds(
@@ -44,6 +45,7 @@ INTENTS = st.builds(
     clauses=st.dictionaries(st.text(), st.text()),
     created=TIMES,
     records=st.lists(RECORDS, max_size=4).map(tuple),
+    laws=st.dictionaries(st.text(), st.text(), max_size=2),
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -196,6 +198,16 @@ async def test_a_journal_that_was_forestalled_is_begun_no_more_and_takes_no_othe
     opened = await journals.open(other)
     await journals.forestall(other.id, log="2026")
     assert await journals.read_open(other.id) == opened
+
+
+async def test_of_two_that_let_a_forestalled_journal_go_the_second_has_nothing_to_do() -> None:
+    objects = MemoryObjects()
+    journals = Journals(objects=objects)
+    await journals.forestall(INTENT.id, log="2026")
+    [entry] = [each async for each in objects.list()]
+    await journals.let_go(entry)
+    await journals.let_go(entry)
+    assert [state async for _, state, _ in journals.entries()] == ["settled"]
 
 
 async def test_of_two_workers_one_settles_and_the_other_is_told() -> None:
