@@ -143,6 +143,11 @@ def test_who_came_again_and_found_a_record_gone_corrects_another_worker_that_sai
     assert attempt.corrections(None, ("held",)) == {}, "what was said is not known, and it did not delete it"
 
 
+@pytest.mark.parametrize("outcome", [HELD, Blocked(reason="lease"), Retained(law="l", until=None), Renewed()])
+def test_who_came_again_and_found_a_record_to_stay_corrects_nobody(outcome):
+    assert again(quiet=True, n0=outcome).corrections({0: "held", 1: "held"}, ("held",)) == {}
+
+
 def test_a_look_without_an_answer_proves_nothing():
     attempt = again(quiet=True)
     attempt.looked(0, NoAnswer(), HELD)

@@ -12,7 +12,7 @@ from world import POLICY as HERE
 
 from shared import messages
 from shared.policy import Category
-from shared.requests.by_policy import POLICY, start_erasure
+from shared.requests.by_policy import POLICY, RULE, start_erasure
 from shared.requests.documents import RequestDocument, State
 from shared.requests.erase import NO_HOMES, NOT_DUE
 
@@ -325,10 +325,11 @@ async def test_an_order_that_comes_again_when_its_request_is_closed_is_no_messag
     assert document.state is State.CLOSED
 
 
-async def test_a_persons_request_is_carried_out_whoever_it_says_asked(world: World):
+@pytest.mark.parametrize(("asked", "verified"), [(POLICY, OFFICE), (OFFICE, f"{RULE}users-inactive")])
+async def test_a_persons_request_is_carried_out_whoever_it_says_asked(world: World, asked: str, verified: str):
     await world.queues["requests"].send(
         messages.compose(
-            "erase", id=str(uuid4()), subject={"user_id": "anna"}, requested_by=POLICY, identity_verified_by=OFFICE
+            "erase", id=str(uuid4()), subject={"user_id": "anna"}, requested_by=asked, identity_verified_by=verified
         ),
         message_id="it",
     )

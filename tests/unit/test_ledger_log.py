@@ -5,7 +5,7 @@ import json
 import pytest
 from ledger_world import YEAR, World, assert_whole, entries_of, event, journal
 
-from shared.errors import ConfigError, IntegrityError
+from shared.errors import ConfigError, IntegrityError, TransientError
 from shared.ledger.checkpoint import Checkpoint, CheckpointError, Signer, read_checkpoint
 from shared.ledger.head import Head, HeadError, Staged, decode_head
 from shared.ledger.log import append, logs, sweep_staging, years
@@ -14,6 +14,7 @@ from shared.ledger.outbox import OutboxError
 from shared.ledger.seal import numbered_name, seal
 from shared.ledger.tiles import TileError
 from shared.ledger.verify import verify
+from shared.stores.memory import Fault
 
 
 @pytest.mark.promise(23, "journals")
@@ -391,6 +392,19 @@ async def test_staging_that_no_head_names_is_removed_once_the_head_has_changed_s
     staging, named = await world.staging()
     assert staging == named
     assert len(named) == 1
+
+
+async def test_staging_that_a_head_of_much_later_still_names_stays():
+    world = World()
+    await world.settle("x", 3)
+    world.stores["journals"].arm(Fault(write="delete", applied=False))
+    with pytest.raises(TransientError):
+        await append(world.ledger, YEAR)
+    world.later(hours=1)
+    await append(world.ledger, YEAR)  # finishes what the first began: the head changes, its staging object does not
+    assert await sweep_staging(world.ledger, YEAR) == 0
+    await world.work()
+    await assert_whole(world)
 
 
 async def test_a_head_whose_staging_is_gone_is_an_integrity_error():
