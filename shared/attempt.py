@@ -125,7 +125,7 @@ class Attempt:
         `said` are the types of that worker's events, `stayed` those that say of a record that it is there; None: what
         was said is not known, and whatever this attempt did, or may have done, is returned.
         """
-        lost = self.silent if said is None and self.again else self.tried
+        lost = self.silent if said is None else self.tried
         return {
             ordinal: outcome
             for ordinal, outcome in self.outcomes.items()

@@ -204,6 +204,17 @@ async def test_a_request_that_needs_attention_never_closes_by_itself(world: Worl
     assert await world.gate.keys.find(person("anna")) is not None
 
 
+async def test_a_request_that_never_closes_hinders_no_other(world: World):
+    request = await done(world, user_id="anna")
+    held = await world.requests.load(request)
+    endless = held.value.model_copy(update={"recoverable": {"users": None}})  # a store keeps copies without end
+    await world.requests.save(endless, held.etag)
+    other = await done(world, user_id="bob")
+    world.later(days=31)
+    assert await world.closer.close_due() == 1
+    assert [(await world.document(each)).state for each in (request, other)] == [State.DONE, State.CLOSED]
+
+
 async def test_one_that_was_rejected_halfway_closes_with_a_receipt_and_without_the_key(world: World):
     await world.hold("h1", "record", locator(world.policy.category("users"), "anna", "anna").text())
     request = await done(world, user_id="anna")

@@ -212,6 +212,15 @@ async def test_holds_that_cannot_be_read_in_time_stop_everything(world: World, m
         await delete(world, record)
 
 
+async def test_a_journal_that_cannot_be_opened_in_time_deletes_nothing(world: World, monkeypatch: pytest.MonkeyPatch):
+    record = await one(world)
+    monkeypatch.setattr(deletion, "ANSWER_WITHIN", 0.01)
+    world.steps.turn = lambda name: asleep() if name == "before create" else asyncio.sleep(0)
+    with pytest.raises(TransientError, match="journal could not be opened in time"):
+        await delete(world, record)
+    assert not world.records.asked
+
+
 async def test_a_look_that_gives_no_answer_in_time_proves_nothing(world: World, monkeypatch: pytest.MonkeyPatch):
     intent = await unanswered(world, await one(world), applied=True)
     await world.hold("hold-1", "home", "birkeveien")
@@ -280,6 +289,17 @@ async def test_after_the_last_attempt_the_journal_stays_open(world: World):
         await delete(world, await one(world))
     assert len(world.slept) == ATTEMPTS - 1
     assert len(await open_journals(world)) == 1
+
+
+async def test_the_wait_that_the_store_asks_for_after_the_last_attempt_is_kept_before_the_message_comes_again(
+    world: World,
+):
+    for nth in range(1, ATTEMPTS):
+        world.records.fail(nth=nth, applied=False)
+    world.records.fail(nth=ATTEMPTS, applied=False, retry_after=7.5)
+    with pytest.raises(TransientError, match="1 records had no final answer"):
+        await delete(world, await one(world))
+    assert world.slept == [FIRST_WAIT, FIRST_WAIT * 2, FIRST_WAIT * 4, 7.5]
 
 
 async def test_a_store_that_is_not_configured_leaves_the_journal_open(world: World):

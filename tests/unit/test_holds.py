@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.errors import TransientError
-from shared.holds import ENDS, NOTE, Hold, HoldKind, Holds
+from shared.holds import ENDS, LATE, NOTE, Hold, HoldKind, Holds
 from shared.model import Cause, Locator, Record, RequestCause, Scope, ScopeKind, SweepCause, utc_text
 from shared.stores.interface import Entry, Stored
 from shared.stores.memory import MemoryObjects
@@ -81,6 +81,14 @@ async def test_every_hold_is_read_and_a_note_beside_a_hold_is_none() -> None:
     assert await Holds(objects=objects).read() == made
     assert await Holds(objects=objects).all() == (made, [])
     assert await Holds(objects=MemoryObjects()).read() == []
+
+
+async def test_word_of_records_that_went_all_the_same_is_left_once_however_often_it_is_told() -> None:
+    objects = MemoryObjects()
+    for _ in range(2):
+        await Holds(objects=objects).tell_late("1", "c" * 32, ["a/0"])
+    [(name, metadata)] = [(entry.name, entry.metadata) async for entry in objects.list()]
+    assert (name, metadata) == (f"1/{'c' * 32}", {NOTE: LATE})
 
 
 async def test_a_hold_that_ended_by_its_metadata_is_not_read_at_all() -> None:

@@ -236,3 +236,20 @@ async def test_events_of_no_deletion_are_born_settled_and_posting_them_again_is_
     assert [(i, state) async for i, state, _ in journals.entries()] == [("b" * 32, "settled")]
     with pytest.raises(IntegrityError):
         await journals.post("b" * 32, EVENTS[:1], log="2026")
+
+
+async def test_events_that_the_ledger_takes_while_they_are_posted_again_are_posted() -> None:
+    objects = MemoryObjects()
+    journals = Journals(objects=objects)
+    create = objects.create
+
+    async def taken_at_once(name: str, data: bytes, **more: Any) -> str:
+        await create(name, data, **more)
+        try:
+            return await create(name, data, **more)  # the client repeats a write without an answer
+        finally:
+            await objects.delete(name)
+
+    objects.create = taken_at_once  # type: ignore[method-assign]
+    await journals.post("b" * 32, EVENTS, log="2026")
+    assert [each async for each in objects.list()] == []

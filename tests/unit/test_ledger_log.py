@@ -308,6 +308,16 @@ async def forged(world: World, count: int) -> None:
     await state.replace(f"{YEAR}/head", head.data, etag=(await state.read(f"{YEAR}/head")).etag)
 
 
+async def test_an_empty_head_in_place_of_one_that_was_signed_is_an_integrity_error_and_not_nothing_to_sign():
+    world = World()
+    await world.settle("x", 3)
+    await world.work()
+    head = await world.stores["state"].read(f"{YEAR}/head")
+    await world.stores["state"].replace(head.name, Head().encode(world.ledger.origin_of(YEAR)), etag=head.etag)
+    with pytest.raises(IntegrityError, match="a larger log was signed before"):
+        await seal(world.ledger, YEAR, world.signer())
+
+
 async def test_a_head_with_another_history_is_not_signed():
     world = World()
     await world.settle("x", 3)

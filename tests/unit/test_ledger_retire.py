@@ -13,7 +13,7 @@ from retire_world import AUDIT_LOG, OLD, OVER, RetireWorld, old_and_new
 
 from cli.logs import live
 from shared.audit import parse_event
-from shared.errors import ConfigError, IntegrityError, TransientError
+from shared.errors import ChangedError, ConfigError, IntegrityError, TransientError
 from shared.ledger.log import append, dropped_name, logs, years
 from shared.ledger.publish import publish
 from shared.ledger.reader import latest
@@ -306,6 +306,25 @@ async def test_a_log_that_grew_after_its_marker_was_written_is_not_deleted_furth
     with pytest.raises(IntegrityError, match="grew"):
         await world.retire()
     assert (await world.report(OLD)).sound
+
+
+async def test_a_head_that_changes_while_the_log_is_dropped_is_not_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = await old_and_new()
+    state, delete = world.stores["state"], world.stores["tiles"].delete
+
+    async def an_appender_was_on_its_way(name: str, *, etag: str | None = None) -> None:
+        await delete(name, etag=etag)
+        head = await state.read(f"{OLD}/head")
+        assert head is not None
+        await state.replace(head.name, head.data, etag=head.etag)
+
+    monkeypatch.setattr(world.stores["tiles"], "delete", an_appender_was_on_its_way)
+    with pytest.raises(ChangedError):
+        await world.retire()
+    assert await state.read(f"{OLD}/head") is not None
+    monkeypatch.undo()
+    await world.retire()
+    assert await world.of_old() == {}
 
 
 async def test_a_log_without_entries_goes_too() -> None:
