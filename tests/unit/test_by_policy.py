@@ -11,6 +11,7 @@ from world import LINES, World, locator, person
 from world import POLICY as HERE
 
 from shared import messages
+from shared.model import ScopeKind
 from shared.policy import Category
 from shared.requests.by_policy import POLICY, RULE, start_erasure
 from shared.requests.documents import RequestDocument, State
@@ -282,6 +283,15 @@ async def test_a_rule_that_erases_nobody_any_more_is_not_carried_out_as_if_it_di
     )
     document = await the_policys(world)
     assert (document.state, document.reason) == (State.REJECTED, NOT_DUE)
+
+
+async def test_a_row_that_is_about_homes_by_now_erases_no_person(world: World):
+    world.user("dora", active_days_ago=800)
+    await asked_for(world, "users")
+    under(world, "users", lambda _: {"belongs_to": ScopeKind.HOME})
+    document = await the_policys(world)
+    assert (document.state, document.reason) == (State.REJECTED, NOT_DUE)
+    assert "dora" in world.keys("users")
 
 
 async def test_a_row_that_is_only_planned_by_now_asks_for_nothing(world: World):

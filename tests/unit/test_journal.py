@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -71,6 +72,17 @@ EVENTS = [
     '{"id":"a/0","time":"2026-03-01T12:00:00Z","text":"æ"}'.encode(),
     b'{ "id":  "a/1", "time": "2026-03-01T12:00:01Z" }',
 ]
+
+
+class Cleared(MemoryObjects):
+    """The client repeats a write without an answer, and the ledger takes the object before anybody reads it again."""
+
+    async def create(self, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None) -> str:
+        await super().create(name, data, metadata=metadata)
+        try:
+            return await super().create(name, data, metadata=metadata)
+        finally:
+            await self.delete(name)
 
 
 @given(INTENTS)
@@ -175,6 +187,11 @@ async def test_a_journal_that_another_worker_has_begun_to_recover_is_not_taken_f
         await journals.open(INTENT)
 
 
+async def test_a_journal_that_was_finished_and_cleared_before_its_opening_was_answered_is_taken_over() -> None:
+    with pytest.raises(ChangedError):
+        await Journals(objects=Cleared()).open(INTENT)
+
+
 async def test_an_id_that_another_intent_has_is_an_integrity_error() -> None:
     objects = MemoryObjects()
     journals = Journals(objects=objects)
@@ -239,17 +256,6 @@ async def test_events_of_no_deletion_are_born_settled_and_posting_them_again_is_
 
 
 async def test_events_that_the_ledger_takes_while_they_are_posted_again_are_posted() -> None:
-    objects = MemoryObjects()
-    journals = Journals(objects=objects)
-    create = objects.create
-
-    async def taken_at_once(name: str, data: bytes, **more: Any) -> str:
-        await create(name, data, **more)
-        try:
-            return await create(name, data, **more)  # the client repeats a write without an answer
-        finally:
-            await objects.delete(name)
-
-    objects.create = taken_at_once  # type: ignore[method-assign]
-    await journals.post("b" * 32, EVENTS, log="2026")
+    objects = Cleared()
+    await Journals(objects=objects).post("b" * 32, EVENTS, log="2026")
     assert [each async for each in objects.list()] == []

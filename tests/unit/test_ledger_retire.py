@@ -337,6 +337,7 @@ async def test_a_log_without_entries_goes_too() -> None:
     await world.work("2027")
     [event] = await world.dropped()
     assert event["data"]["size"] == 0
+    assert event["data"]["due"] == "2027-01-01T00:00:00Z", "when it was due, not when it went"
 
 
 async def test_nothing_of_another_year_is_touched_by_a_name_that_begins_alike() -> None:
