@@ -140,6 +140,24 @@ async def test_a_home_that_stays_keeps_its_key(world: World):
     assert await world.gate.keys.find(person("bob")) is None
 
 
+async def test_a_restriction_that_closes_takes_no_key_along(world: World):
+    world.picture("birkeveien", days=8)
+    world.sweeping = True
+    await world.rest()
+    world.sweeping = False
+    subject = {"home_id": "birkeveien"}
+    restriction = await send(
+        world, "restrict", subject=subject, requested_by="the person", identity_verified_by="the office"
+    )
+    await world.rest()
+    world.later(days=2)
+    assert await world.closer.close_due() == 1
+    assert (await world.document(restriction)).state is State.CLOSED
+    world.sweeping = True
+    await world.rest()
+    assert await world.gate.keys.find(home_of("birkeveien")) is not None
+
+
 async def test_a_key_that_another_open_request_needs_is_kept_until_that_one_closes(world: World):
     first = await done(world, user_id="anna")
     world.later(days=10)

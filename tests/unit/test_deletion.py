@@ -221,6 +221,22 @@ async def test_a_journal_that_cannot_be_opened_in_time_deletes_nothing(world: Wo
     assert not world.records.asked
 
 
+async def test_a_deletion_that_gives_no_answer_in_time_may_have_gone_through(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    record = await one(world)
+    monkeypatch.setattr(deletion, "ANSWER_WITHIN", 0.01)
+
+    async def turn(name: str) -> None:
+        if name == "after delete":
+            world.steps.turn = None
+            await asleep()
+
+    world.steps.turn = turn
+    assert await delete(world, record) == AlreadyGone()
+    assert world.slept == [FIRST_WAIT]
+
+
 async def test_a_look_that_gives_no_answer_in_time_proves_nothing(world: World, monkeypatch: pytest.MonkeyPatch):
     intent = await unanswered(world, await one(world), applied=True)
     await world.hold("hold-1", "home", "birkeveien")

@@ -51,3 +51,27 @@ async def test_a_sealer_that_is_always_overtaken_does_not_say_that_there_was_not
     monkeypatch.undo()
     await world.work()
     await assert_whole(world)
+
+
+async def test_an_appender_that_others_beat_to_the_head_every_time_gives_up_for_now(monkeypatch: pytest.MonkeyPatch):
+    world = World()
+    await world.settle("x", 3)
+    await world.work()
+    await world.settle("y", 1)
+    state = world.stores["state"]
+    create = state.create
+
+    async def beaten(name, data, **more):
+        etag = await create(name, data, **more)
+        head = await state.read(f"{YEAR}/head")
+        await state.replace(head.name, head.data, etag=head.etag)
+        return etag
+
+    monkeypatch.setattr(state, "create", beaten)
+    with pytest.raises(TransientError, match="faster every time"):
+        await append(world.ledger, YEAR)
+    monkeypatch.undo()
+    staging, named = await world.staging()
+    assert staging == named, "each time it took back what it had written"
+    await world.work()
+    await assert_whole(world)
