@@ -10,7 +10,7 @@ from promises import assert_whole
 from test_gate_writes import ALL, CAUSE, build
 from world import World, outcomes
 
-from shared.deletion import ATTEMPTS
+from shared.deletion import ATTEMPTS, FIRST_WAIT
 from shared.errors import ChangedError, ExistsError, RetentionError, TransientError
 from shared.model import AlreadyGone, Held, Replaced
 from shared.stores.interface import NoAnswer
@@ -119,6 +119,7 @@ async def test_a_worker_that_slept_and_had_no_answer_looks_until_a_store_says_wh
     with pytest.raises(TransientError):
         await world.gate.delete(world.todo, CAUSE)
     assert looks == silences + 1
+    assert world.slept == [FIRST_WAIT * 2**number for number in range(1, silences + 1)], "longer each time"
     await world.rest()
     await assert_whole(world)
 

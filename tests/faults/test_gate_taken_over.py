@@ -114,6 +114,7 @@ async def test_a_correction_is_made_though_the_journal_s_name_was_taken_and_let_
         if name == "before delete":
             world.steps.turn = None
             await world.hold("hold-1", "home", "birkeveien")
+            await world.hold("another", "category", "users")
             world.later(minutes=11)
             await world.watch.journals()  # held
             await world.append()
@@ -124,8 +125,11 @@ async def test_a_correction_is_made_though_the_journal_s_name_was_taken_and_let_
     world.steps.turn = sleeps
     with suppress(RetentionError):
         await world.gate.delete(world.todo, CAUSE, intent_id=INTENT)
+    noted = {entry.name.partition("/")[0] async for entry in world.own["holds"].list() if "/" in entry.name}
+    assert noted == {"hold-1"}, "of the holds, the one that came too late is told"
     events = await rested(world)
     assert [e["type"] for e in events if "corrects" in e["data"]] == ["retention.record.erased"] * 2
+    assert [text for text in LINES.texts if text.startswith(f"ALARM journal {INTENT} was settled while")]
 
 
 async def test_a_settling_whose_answer_was_lost_and_whose_journal_was_cleared_corrects_nothing():

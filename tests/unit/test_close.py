@@ -340,7 +340,9 @@ async def test_what_was_told_about_the_request_soon_after_its_end_stands_in_the_
     await world.rest()
     world.later(days=31)
     assert await world.closer.close_due() == 2
-    assert [each.event for each in (await receipt(world, request)).events][-1] == correction
+    held = [each.event for each in (await receipt(world, request)).events]
+    assert held[-1] == correction
+    assert all(request in json.dumps(event) for event in held), "and nothing of what was told of anybody else"
 
 
 async def test_a_request_that_was_carried_out_when_a_new_log_had_begun_has_its_events_of_both(world: World):

@@ -360,6 +360,11 @@ async def test_a_record_held_since_its_deletion_without_an_answer_is_already_gon
     assert len(world.records.asked) == asked, "it was looked at: no deletion of a held record is asked for"
 
 
+async def test_a_young_journal_that_its_worker_gave_up_is_gone_on_with_at_once(world: World):
+    intent = await unanswered(world, await one(world), applied=True)
+    assert await world.gate.recover_or_forestall(intent) == (AlreadyGone(),)
+
+
 async def test_who_left_a_home_that_is_held_since_then_has_left_it(world: World):
     [record] = await found(world, "homes", person("anna"))
     intent = await unanswered(world, record, applied=True)
