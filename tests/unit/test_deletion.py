@@ -9,7 +9,7 @@ from promises import assert_whole
 from world import World, found, home_of, outcomes, person
 
 from shared import deletion
-from shared.deletion import ATTEMPTS, FIRST_WAIT, UndecidedError, count
+from shared.deletion import ATTEMPTS, FIRST_WAIT, LONGEST_WAIT, UndecidedError, count
 from shared.errors import ConfigError, TransientError
 from shared.model import (
     AlreadyGone,
@@ -23,6 +23,7 @@ from shared.model import (
     RequestCause,
     SweepCause,
 )
+from shared.stores.memory import Fault
 
 CAUSE = RequestCause(request="7b0ecf63-3a62-4c7d-9d65-6f9e8f0f1c11", scope=person("anna"))
 SWEEP = SweepCause(run="operation-log-1", slice=0)
@@ -291,6 +292,23 @@ async def test_the_wait_that_the_store_asks_for_is_kept(world: World):
     world.records.fail(nth=2, applied=False)
     assert await delete(world, await one(world)) == Erased()
     assert world.slept == [7.5, FIRST_WAIT * 2]
+
+
+@pytest.mark.parametrize("nth", [1, ATTEMPTS])
+async def test_a_longer_wait_than_a_worker_may_keep_is_left_to_recovery(world: World, nth: int):
+    for number in range(1, nth):
+        world.records.fail(nth=number, applied=False)
+    world.records.fail(nth=nth, applied=False, retry_after=LONGEST_WAIT + 1)
+    with pytest.raises(TransientError, match="1 records had no final answer"):
+        await delete(world, await one(world))
+    assert world.slept == [FIRST_WAIT * 2**number for number in range(nth - 1)]
+    assert len(await open_journals(world)) == 1
+
+
+async def test_a_journal_that_cannot_be_settled_at_once_is_settled_after_a_wait(world: World):
+    world.own["journals"].arm(Fault(write="replace", applied=False))
+    assert await delete(world, await one(world)) == Erased()
+    assert world.slept == [FIRST_WAIT]
 
 
 async def test_a_deletion_whose_answer_was_lost_is_already_gone(world: World):

@@ -376,6 +376,17 @@ async def test_a_tile_from_which_consistency_does_not_follow_is_not_signed_over(
     assert (await world.stores["state"].read(f"{YEAR}/checkpoint")).data.split(b"\n")[1] == b"300"
 
 
+async def test_a_log_of_which_a_tile_is_gone_is_not_signed_over():
+    world = World()
+    await world.settle("x", 300)
+    await world.work()
+    await world.settle("y", 300)
+    await append(world.ledger, YEAR)
+    await world.stores["tiles"].delete(f"{YEAR}/tile/0/001")
+    with pytest.raises(TileError, match="tile/0/001 is missing"):
+        await seal(world.ledger, YEAR, world.signer())
+
+
 async def test_a_tile_that_stands_there_with_other_bytes_stops_the_append_and_keeps_the_journals():
     world = World()
     await world.stores["tiles"].create(f"{YEAR}/tile/0/000", bytes(8192))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from retire_world import AUDIT_LOG, OLD, OVER, RetireWorld, old_and_new
 from cli.logs import live
 from shared.audit import parse_event
 from shared.errors import ChangedError, ConfigError, IntegrityError, TransientError
+from shared.ledger.head import decode_head
 from shared.ledger.log import append, dropped_name, logs, years
 from shared.ledger.publish import publish
 from shared.ledger.reader import latest
@@ -323,6 +325,39 @@ async def test_a_head_that_changes_while_the_log_is_dropped_is_not_deleted(monke
         await world.retire()
     assert await state.read(f"{OLD}/head") is not None
     monkeypatch.undo()
+    await world.retire()
+    assert await world.of_old() == {}
+
+
+async def test_a_marker_that_somebody_put_beside_a_log_whose_period_is_not_over_deletes_nothing() -> None:
+    world = await old_and_new()
+    state = world.stores["state"]
+    state.arm(Fault(write="create", applied=True, name=dropped_name(OLD)))
+    with pytest.raises(TransientError):
+        await world.retire()
+    marker = await state.read(dropped_name(OLD))
+    head = await state.read(f"{YEAR}/head")
+    assert marker is not None
+    assert head is not None
+    of_head = decode_head(head.data, world.ledger.origin_of(YEAR))
+    change = {"year": YEAR, "size": of_head.size, "root": of_head.root.hex()}
+    await state.create(dropped_name(YEAR), json.dumps({**json.loads(marker.data), **change}).encode())
+    before = await world.names("state", f"{YEAR}/")
+    with pytest.raises(IntegrityError, match="whose period is not over"):
+        await world.retire()
+    assert await world.names("state", f"{YEAR}/") == before
+    assert await world.of_old() == {}, "the other is dropped all the same"
+
+
+async def test_a_marker_whose_writing_the_client_repeated_is_gone_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = await old_and_new()
+    create = world.stores["state"].create
+
+    async def twice(name: str, data: bytes, **more: Any) -> str:
+        await create(name, data, **more)
+        return await create(name, data, **more)
+
+    monkeypatch.setattr(world.stores["state"], "create", twice)
     await world.retire()
     assert await world.of_old() == {}
 
