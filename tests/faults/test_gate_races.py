@@ -8,7 +8,7 @@ import pytest
 from disturbances import Countdown, CrashError, die, dies, wander
 from promises import assert_whole
 from test_gate_writes import ALL, CAUSE, build
-from world import World, outcomes
+from world import LINES, World, outcomes
 
 from shared.deletion import ATTEMPTS, FIRST_WAIT
 from shared.errors import ChangedError, ExistsError, RetentionError, TransientError
@@ -120,6 +120,7 @@ async def test_a_worker_that_slept_and_had_no_answer_looks_until_a_store_says_wh
         await world.gate.delete(world.todo, CAUSE)
     assert looks == silences + 1
     assert world.slept == [FIRST_WAIT * 2**number for number in range(1, silences + 1)], "longer each time"
+    assert not [text for text in LINES.texts if "no store says" in text]
     await world.rest()
     await assert_whole(world)
 

@@ -17,7 +17,10 @@ from shared.ledger.seal import seal
 from shared.ledger.tiles import edge_root, extend, join_bundle
 
 
-async def test_who_has_a_former_seed_and_the_mutable_container_gets_no_second_history_signed_by_the_new_key():
+@pytest.mark.parametrize("signed", [305, 315], ids=["of the size that was signed", "of a size that nobody signed"])
+async def test_who_has_a_former_seed_and_the_mutable_container_gets_no_second_history_signed_by_the_new_key(
+    signed: int,
+):
     world = World()
     await world.settle("x", 300)
     await world.work()
@@ -38,7 +41,7 @@ async def test_who_has_a_former_seed_and_the_mutable_container_gets_no_second_hi
     await state.create(name, join_bundle(lies))
     forged = replace(head, size=size, root=root, staged=Staged(name=name, start=head.base))
     await state.replace(f"{YEAR}/head", forged.encode(origin), etag=stored.etag)
-    part = Checkpoint(origin=origin, size=size - 1, root=edge_root(extend(head.edge, hashes[:-1])[0]))
+    part = Checkpoint(origin=origin, size=signed, root=edge_root(extend(head.edge, hashes[: signed - head.base])[0]))
     latest = await state.read(f"{YEAR}/checkpoint")
     await state.replace(f"{YEAR}/checkpoint", former.sign(part), etag=latest.etag)
 

@@ -91,6 +91,15 @@ def test_a_refusal_is_not_final_while_a_deletion_may_be_on_its_way(attempt):
     assert 0 not in attempt.outcomes
 
 
+def test_a_refusal_that_is_followed_by_silence_says_no_more_that_the_record_stays():
+    attempt = silent()
+    attempt.answered(1, "deleted")
+    attempt.answered(0, "lease")
+    assert attempt.undecided
+    attempt.answered(0, NoAnswer())
+    assert not attempt.undecided
+
+
 def test_a_refusal_is_final_once_nothing_can_be_on_its_way():
     attempt = again(quiet=True)
     attempt.answered(0, "lease")
