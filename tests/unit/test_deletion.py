@@ -427,6 +427,21 @@ async def test_recovery_of_what_is_not_there_does_nothing(world: World):
     assert await world.gate.recover("0" * 32) == ()
 
 
+async def test_a_worker_that_comes_late_corrects_nothing_where_what_another_said_is_true(world: World):
+    record = await one(world)
+
+    async def sleeps(name: str) -> None:
+        if name == "after delete":
+            world.steps.turn = None
+            world.later(minutes=11)
+            await world.watch.journals()  # already gone
+
+    world.steps.turn = sleeps
+    assert await world.gate.delete([record], CAUSE) == ()
+    await world.rest()
+    assert outcomes(await assert_whole(world)) == {"already_gone": 1}
+
+
 # ---------------------------------------------------------------- what is told
 
 

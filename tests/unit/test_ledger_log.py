@@ -352,6 +352,19 @@ async def test_a_latest_checkpoint_set_back_hides_no_numbered_one_from_the_seale
         await seal(world.ledger, YEAR, world.signer())
 
 
+async def test_a_latest_checkpoint_that_the_log_contradicts_is_not_written_over():
+    world = World()
+    await world.settle("x", 3)
+    await world.work()
+    latest = await world.stores["state"].read(f"{YEAR}/checkpoint")
+    other = world.signer().sign(Checkpoint(origin=world.ledger.origin_of(YEAR), size=3, root=bytes(32)))
+    await world.stores["state"].replace(latest.name, other, etag=latest.etag)
+    await world.settle("y", 1)
+    await append(world.ledger, YEAR)
+    with pytest.raises(IntegrityError):
+        await seal(world.ledger, YEAR, world.signer())
+
+
 async def test_a_checkpoint_by_another_key_is_not_built_upon():
     world = World()
     await world.settle("x", 3)

@@ -22,6 +22,7 @@ from shared.ledger.reader import latest
 from shared.ledger.seal import seal
 from shared.stores.memory import Fault
 
+COMPANYS = {"kind": "cosmos", "account": "main", "container": "audit-log", "partition_key": "/year"}  # no log of ours
 MOMENT = timedelta(seconds=1)
 BEFORE = OVER - MOMENT
 
@@ -60,7 +61,12 @@ async def test_a_log_a_second_younger_than_the_policy_says_stays_whole() -> None
 
 
 @pytest.mark.parametrize(
-    "change", [{"status": "planned"}, {"id": "other", "store": {"kind": "own", "container": "runs"}}]
+    "change",
+    [
+        {"status": "planned"},
+        {"id": "other", "store": {"kind": "own", "container": "runs"}},
+        {"id": "other", "store": COMPANYS},
+    ],
 )
 async def test_without_an_enforced_row_nothing_is_ever_dropped(change: dict[str, object]) -> None:
     world = await old_and_new(**change)
