@@ -153,6 +153,7 @@ async def test_a_restriction_that_closes_takes_no_key_along(world: World):
     world.later(days=2)
     assert await world.closer.close_due() == 1
     assert (await world.document(restriction)).state is State.CLOSED
+    assert await receipt(world, restriction) is None, "which would hold the key"
     world.sweeping = True
     await world.rest()
     assert await world.gate.keys.find(home_of("birkeveien")) is not None
