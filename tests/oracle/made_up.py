@@ -179,8 +179,9 @@ def blob_category(chance: Random, name: str, container: str) -> dict[str, Any]:
 
 
 def item_category(
-    chance: Random, name: str, container: str, *, where: Mapping[str, Any] | None = None
+    chance: Random, name: str, container: str, *, where: Mapping[str, Any] | None = None, shared: bool = True
 ) -> dict[str, Any]:
+    """One is `shared` by members, of all categories of a policy."""
     store = {"kind": "cosmos", "account": "main", "container": container, "partition_key": "/homeId"}
     starts = [
         {"from": "field", "field": "at"},
@@ -188,7 +189,7 @@ def item_category(
         {"from": "year-end", "field": "at", "zone": chance.choice(ZONES)},
         {"from": "year-end", "field": "ended"},
         {"from": "touched"},
-        {"from": "empty", "field": "members"},
+        *([{"from": "empty", "field": "members"}] if shared else ()),
     ]
     rules = _rules(chance, name, starts)
     for rule in rules:
@@ -197,8 +198,8 @@ def item_category(
             rule["where"] = where
         elif chance.random() < 0.3:
             rule["where"] = {"field": chance.choice(("userId", "ended")), **chance.choice(conditions)}
-    find = {"person": {"by": "member", "field": "members"}, "home": {"by": "partition"}}
-    return {"id": name, "store": store, "rules": rules, "find": find}
+    find = {"person": {"by": "member", "field": "members"}} if shared else {}
+    return {"id": name, "store": store, "rules": rules, "find": {**find, "home": {"by": "partition"}}}
 
 
 def _rules(chance: Random, name: str, starts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -55,7 +55,7 @@ def company(chance: Random, now: datetime) -> tuple[list[dict[str, Any]], list[d
         rows = made_up.item_category(chance, "rows", "rows")
         return [rows], items(chance, rows, now)
     guests, users = (
-        made_up.item_category(chance, name, "carts", where={"field": "userId", "absent": absent})
+        made_up.item_category(chance, name, "carts", where={"field": "userId", "absent": absent}, shared=not absent)
         for name, absent in (("guests", True), ("users", False))
     )
     return [guests, users], items(chance, chance.choice((guests, users)), now)
